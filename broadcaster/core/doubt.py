@@ -1,0 +1,77 @@
+"""Whether a batch with an unresolved attempt may be sent again: only while the API surely remembers its key.
+
+The age of a claim is bounded by two clocks that lie in different ways. Inside one start of the machine the boot clock
+decides alone: nobody can set it, and it counts through sleep. Otherwise the larger of what the wall clock and the API's
+own clock say. Whatever cannot be bounded counts as too old.
+
+Reads no clock itself.
+"""
+
+from dataclasses import dataclass
+
+from broadcaster.core.values import Claim, Instant
+from broadcaster.core.words import Repeat
+
+_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repetition:
+    """The answer: allowed, or refused for a reason that people can read ("" when allowed)."""
+
+    allowed: bool
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+
+_ALLOWED = Repetition(allowed=True)
+
+
+def may_repeat(
+    claim: Claim,
+    now: Instant,
+    *,
+    server_us: int | None,
+    window_s: float,
+    margin_s: float,
+    repeat: Repeat,
+) -> Repetition:
+    """Decide whether the request of *claim* may leave once more, with its key and its bytes.
+
+    Args:
+        claim: since when the batch may have been executed.
+        now: the present on this machine's clocks.
+        server_us: the API's latest own time, in µs since 1970; ``None`` before its first answer.
+        window_s: how long the API remembers a key.
+        margin_s: how much earlier we stop, for clocks that disagree and requests that arrive late.
+        repeat: what protects a repeated request.
+    """
+    if repeat is Repeat.NATURAL:
+        return _ALLOWED
+    if repeat is Repeat.NEVER:
+        return Repetition(allowed=False, reason="Nothing protects this request from being executed twice.")
+    age_us = _age_us(claim, now, server_us=server_us)
+    if isinstance(age_us, str):
+        return Repetition(allowed=False, reason=age_us)
+    if age_us >= (window_s - margin_s) * _US:
+        return Repetition(allowed=False, reason="The API may no longer remember the idempotency key.")
+    return _ALLOWED
+
+
+def _age_us(claim: Claim, now: Instant, *, server_us: int | None) -> int | str:
+    """Return the largest age that a usable clock tells, or the reason why none does."""
+    since = claim.since
+    if since.boot_us is not None and now.boot_us is not None and since.boot is not None and since.boot == now.boot:
+        age_us = now.boot_us - since.boot_us
+        return age_us if age_us >= 0 else "The machine's clock has gone backwards since the attempt."
+    wall_us = now.wall_us - since.wall_us
+    if wall_us < 0:
+        return "The clock has gone backwards since the attempt."
+    if server_us is not None and claim.server_us is not None:
+        return max(wall_us, server_us - claim.server_us)
+    if since.boot is None or now.boot is None:
+        # Nothing tells whether the wall clock was set in between.
+        return "No clock tells how long ago the attempt was."
+    return wall_us

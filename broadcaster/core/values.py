@@ -1,0 +1,261 @@
+"""The values that travel between the rooms: frozen, slotted, keyword-only.
+
+Nothing here decides, reads a clock or knows a library. Times are microseconds since 1970 (UTC) unless a name says otherwise.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+
+from broadcaster.core.words import Action, Channel, Executed, Mode, Shape, State
+from broadcaster.errors import BroadcasterError, ExitCode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instant:
+    """One moment on every clock we have.
+
+    ``boot_us`` counts since the machine's start and goes on during sleep; ``boot`` names that start. Both are ``None``
+    where the platform does not tell.
+    """
+
+    wall_us: int
+    boot_us: int | None = None
+    boot: str | None = None
+
+    @classmethod
+    def at(cls, reading: tuple[int, int | None, str | None]) -> "Instant":
+        """Name the parts of a clock's reading: wall time, boot time, boot id."""
+        wall_us, boot_us, boot = reading
+        return cls(wall_us=wall_us, boot_us=boot_us, boot=boot)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What an idempotency key belongs to besides the body: see :mod:`broadcaster.core.keys`."""
+
+    campaign: str
+    generation: str
+    mode: Mode
+    profile: str | None
+    method: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What all batches of a plan part share. Exactly one of ``template_id``, ``template_name``, ``text`` is set."""
+
+    template_id: str | None = None
+    template_name: str | None = None
+    text: str | None = None
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """The deliveries of one request.
+
+    ``to`` is in sending order. ``channels`` is never empty; ``(Channel.AUTO,)`` lets the API pick. ``parameters`` is a
+    canonical JSON object, spliced into the body as it is. Planned batches count from 0; children of a split are numbered
+    -1, -2, … and name their ``parent``.
+    """
+
+    id: int
+    key: str
+    to: tuple[str, ...]
+    channels: tuple[Channel, ...]
+    parameters: bytes
+    send_at: str | None = None
+    parent: int | None = None
+
+    @property
+    def deliveries(self) -> int:
+        """Messages that this batch asks for: recipients x channels."""
+        return len(self.to) * len(self.channels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One HTTP request: ``messages`` is its weight on the limit of messages per minute."""
+
+    method: str
+    path: str
+    body: bytes = field(default=b"", repr=False)
+    key: str | None = None
+    messages: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A complete HTTP answer. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    started: Instant
+    ended: Instant
+
+    @property
+    def server_us(self) -> int | None:
+        """The server's own time, from the ``Date`` header; ``None`` when it does not say."""
+        try:
+            return int(parsedate_to_datetime(self.headers["date"]).timestamp()) * 1_000_000
+        except (KeyError, ValueError):
+            return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """Bytes may have left, and there is no complete answer."""
+
+    reason: str
+    started: Instant
+    ended: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsent:
+    """Provably no byte of the request reached the API."""
+
+    reason: str
+    started: Instant
+    ended: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """A reply as an operation reads it: all that the classification may look at.
+
+    ``code`` is the API's error code or "". ``blamed`` holds the positions in the batch that the error names; ``about``
+    holds the fields it names that are not recipients (``template``, ``channel`` …). ``request_id`` is "" when unknown.
+    """
+
+    status: int
+    shape: Shape
+    code: str = ""
+    sentence: str = ""
+    blamed: tuple[int, ...] = ()
+    about: frozenset[str] = frozenset()
+    retry_after_s: float | None = None
+    request_id: str = ""
+    replayed: str = ""  # the first request's id when the answer comes from the idempotency cache ("?" if not named)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What an attempt means: what to do, and whether it created messages. ``error`` is the reason of a ``STOP``."""
+
+    action: Action
+    executed: Executed
+    code: str = ""
+    sentence: str = ""
+    retry_after_s: float | None = None
+    blamed: tuple[int, ...] = ()
+    throttled: bool = False  # the API said "slower": everybody waits
+    error: type[BroadcasterError] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The durable word that a batch's bytes may leave. ``since`` is the start of the earliest attempt that may have executed."""
+
+    batch: int
+    since: Instant
+    server_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One exchange that settled nothing. ``body`` is kept when an answer contradicts what was asked."""
+
+    batch: int
+    n: int
+    started: Instant
+    ended: Instant
+    executed: Executed
+    http: int | None = None
+    code: str = ""
+    request_id: str = ""
+    sentence: str = ""
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a batch was settled. ``answer`` is the raw body of an accepting reply, the only source of message ids."""
+
+    batch: int
+    state: State
+    attempts: int
+    first_us: int
+    settled_us: int
+    http: int | None = None
+    code: str = ""
+    sentence: str = ""
+    request_id: str = ""
+    replayed: str = ""
+    missing: int = 0  # deliveries that an accepting answer has no entry for
+    answer: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """A part of a split batch: ``positions`` in the parent become a batch of its own with its own key."""
+
+    id: int
+    parent: int
+    positions: tuple[int, ...]
+    key: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blame:
+    """A recipient, by position in its batch, that the API refused by name."""
+
+    batch: int
+    position: int
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """An accepting answer, matched to its batch.
+
+    ``message_ids`` has one entry per (recipient, channel), recipients outermost, channels in the batch's order; ``None``
+    where the answer has no entry. ``server_to`` maps a position to the number as the API wrote it, where that differs.
+    """
+
+    message_ids: tuple[str | None, ...]
+    server_to: Mapping[int, str]
+
+    @property
+    def missing(self) -> int:
+        """Deliveries without an entry."""
+        return sum(1 for each in self.message_ids if each is None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Deliveries by status."""
+
+    pending: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    excluded: int = 0
+    in_doubt: int = 0
+
+    @property
+    def total(self) -> int:
+        """All manifest rows."""
+        return self.pending + self.accepted + self.rejected + self.excluded + self.in_doubt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a sending run ended; ``because`` is the error that stopped it, if one did."""
+
+    code: ExitCode
+    because: BroadcasterError | None = None

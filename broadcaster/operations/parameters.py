@@ -1,0 +1,10 @@
+"""Template parameters in the one form that is part of the body, format ``f1``: never edited."""
+
+from collections.abc import Mapping
+
+import orjson
+
+
+def canonical(parameters: Mapping[str, str]) -> bytes:
+    """Return *parameters* as a JSON object: keys sorted by code point, no spaces, UTF-8."""
+    return orjson.dumps(dict(parameters), option=orjson.OPT_SORT_KEYS)
