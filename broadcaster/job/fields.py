@@ -1,0 +1,192 @@
+"""The kinds of value that a job file has, each with the sentence that a wrong one is answered with.
+
+A type here checks one value. What several keys mean together stands with the models.
+"""
+
+import codecs
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+from pydantic_core import PydanticCustomError
+
+from broadcaster.core.words import Channel
+from broadcaster.job.regions import REGIONS
+from broadcaster.job.template import parse_template
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d{1,9})(ms|s|m|h)")
+_CAMPAIGN = re.compile(r"(?:[A-Za-z0-9_-]|\{date\})(?:[A-Za-z0-9._-]|\{date\})*")
+_CAMPAIGN_LENGTH = 100
+_OTHER_MODES = (".simulated", ".sandbox")  # what the run directories of other modes end in
+
+
+def refuse(sentence: str) -> PydanticCustomError:
+    """Return the error that makes *sentence* the whole answer to a wrong value."""
+    return PydanticCustomError("sentence", "{sentence}", {"sentence": sentence})
+
+
+def refuse_table(sentence: str) -> PydanticCustomError:
+    """Return the error that is about the table as a whole and not about the key where it was noticed."""
+    return PydanticCustomError("table", "{sentence}", {"sentence": sentence})
+
+
+def later(default: object) -> AfterValidator:
+    """Return the check of a key that is reserved: it may only say what holds anyway."""
+
+    def check(value: Any) -> Any:
+        if value != default:
+            raise refuse("not available in this version")
+        return value
+
+    return AfterValidator(check)
+
+
+def _only(predicate: Callable[[str], object]) -> AfterValidator:
+    """Return the check of a text whose description says what is allowed."""
+
+    def check(value: str) -> str:
+        if not predicate(value):
+            raise PydanticCustomError("not_allowed", "not allowed")
+        return value
+
+    return AfterValidator(check)
+
+
+def _seconds(value: Any) -> float:
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if found is None or int(found[1]) == 0:
+        raise PydanticCustomError("not_allowed", "not allowed")
+    return int(found[1]) * _UNITS_S[found[2]]
+
+
+def _written(seconds: float) -> str:
+    return f"{seconds:.0f}s" if seconds.is_integer() else f"{seconds * 1000:.0f}ms"
+
+
+def _is_campaign(text: str) -> bool:
+    return bool(_CAMPAIGN.fullmatch(text)) and len(text) <= _CAMPAIGN_LENGTH and not text.lower().endswith(_OTHER_MODES)
+
+
+def _is_timezone(name: str) -> bool:
+    try:
+        return bool(ZoneInfo(name))
+    except (ValueError, OSError, KeyError):  # an impossible name, a directory of the zone database, an unknown zone
+        return False
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        "".encode(name)  # refuses codecs that are not for text
+        return bool(codecs.getincrementaldecoder(name))  # lists are read a block at a time
+    except LookupError:
+        return False
+
+
+def _is_delimiter(mark: str) -> bool:
+    return len(mark) == 1 and mark.isascii() and not mark.isalnum() and mark not in '"\r\n\0'
+
+
+def _paths(value: Any) -> str | tuple[str, ...]:
+    """Accept a path or several; a list becomes a tuple so that the job stays frozen."""
+    if isinstance(value, str) and value.strip():
+        return value
+    return _path_list(value, least=1)
+
+
+def _path_list(value: Any, *, least: int = 0) -> tuple[str, ...]:
+    paths = tuple(value) if isinstance(value, list | tuple) else None
+    if paths is None or len(paths) < least or not all(isinstance(path, str) and path.strip() for path in paths):
+        raise PydanticCustomError("not_allowed", "not allowed")
+    return paths
+
+
+def _channels(value: Any) -> tuple[Channel, ...]:
+    words = list(value) if isinstance(value, list | tuple) else None
+    if words is None or not all(isinstance(word, str) and word in {*Channel, "sent"} for word in words):
+        raise PydanticCustomError("not_allowed", "not allowed")
+    channels = tuple(Channel.AUTO if word == "sent" else Channel(word) for word in words) or (Channel.AUTO,)
+    if len(set(channels)) < len(channels):
+        raise refuse(f"{', '.join(words)}: a channel stands there twice")
+    if Channel.AUTO in channels and len(channels) > 1:
+        raise refuse(f"{', '.join(words)}: when the API picks, no other channel can be named")
+    return channels
+
+
+def _template(value: str) -> str:
+    try:
+        parse_template(value)
+    except ValueError as error:
+        raise refuse(str(error)) from None
+    return value
+
+
+def whole(low: int, high: int | None = None) -> Any:
+    """Return what pydantic is to know of a whole number between two bounds, both allowed."""
+    text = f"a whole number from {low} to {high}" if high is not None else f"a whole number, {low} or more"
+    return Field(strict=True, ge=low, le=high, description=text)
+
+
+def share(low: float, high: float | None = None) -> Any:
+    """Return what pydantic is to know of a number between two bounds, both allowed."""
+    text = f"a number from {low:g} to {high:g}" if high is not None else f"a number, {low:g} or more"
+    return Field(strict=True, ge=low, le=high, allow_inf_nan=False, description=text)
+
+
+def choice(*words: str) -> Any:
+    """Return what pydantic is to know of one of a few words."""
+    return Field(description=" or ".join(f'"{word}"' for word in words))
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    PlainSerializer(_written),
+    Field(description="a duration such as 250ms, 4s, 10m or 24h"),
+]
+"""Seconds; written with a unit in the file and in dumps."""
+
+Text = Annotated[str, Field(strict=True, min_length=1, description="text, not empty")]
+Column = Annotated[str, _only(str.strip), Field(strict=True, description="the name of a column")]
+Campaign = Annotated[
+    str,
+    _only(_is_campaign),
+    Field(
+        strict=True,
+        description=(
+            f'1 to {_CAMPAIGN_LENGTH} letters, digits, ".", "_", "-" or "{{date}}", beginning with no dot '
+            'and not ending in ".simulated" or ".sandbox": it names the run directory'
+        ),
+    ),
+]
+Timezone = Annotated[
+    str, _only(_is_timezone), Field(strict=True, description="an IANA time zone such as UTC or Europe/Berlin")
+]
+Region = Annotated[
+    str, _only(REGIONS.__contains__), Field(strict=True, description="a two-letter region code such as US or GB")
+]
+Encoding = Annotated[str, _only(_is_encoding), Field(strict=True, description="an encoding such as utf-8 or cp1252")]
+Delimiter = Annotated[str, _only(_is_delimiter), Field(strict=True, description="one mark such as , ; | or a tab")]
+Paths = Annotated[
+    str | tuple[str, ...],
+    BeforeValidator(_paths),
+    Field(description="a file or a list of files, relative to the job file"),
+]
+PathList = Annotated[
+    tuple[str, ...], BeforeValidator(_path_list), Field(description="a list of files, relative to the job file")
+]
+Channels = Annotated[
+    tuple[Channel, ...],
+    BeforeValidator(_channels),
+    Field(description='a list of "sms", "whatsapp", "rcs", "mms"; [] or ["auto"] when the API picks'),
+]
+Uuid = Annotated[
+    str,
+    _only(re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch),
+    Field(strict=True, description="a UUID such as 7ba7b820-9dad-11d1-80b4-00c04fd430c8"),
+]
+Template = Annotated[
+    str, AfterValidator(_template), Field(strict=True, description='text, with "{column}" where a column is to stand')
+]
