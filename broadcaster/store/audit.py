@@ -1,0 +1,159 @@
+"""``verify``: derive everything again and name the first difference.
+
+Nothing here trusts a count that somebody wrote down: files are hashed again, bodies encoded again, the manifest built
+again and compared cell by cell.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from broadcaster.core.keys import idempotency_key
+from broadcaster.core.words import State, Status
+from broadcaster.errors import BroadcasterError
+from broadcaster.operations import OPERATIONS
+from broadcaster.store.facts import Facts, tally
+from broadcaster.store.files import digest
+from broadcaster.store.journal import JournalReader
+from broadcaster.store.manifest import build_manifest
+from broadcaster.store.parquet import reading
+from broadcaster.store.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """What ``verify`` checked, and the first thing that is wrong (``None``: nothing is)."""
+
+    checked: tuple[str, ...]
+    difference: str | None
+
+
+def audit(plan: Plan) -> Audit:
+    """Check plan, journal and manifest against each other; stops at the first difference."""
+    facts: Facts | None = None
+    checked: list[str] = []
+    try:
+        for name, differences in (
+            ("the plan's files are the ones that were frozen", _files(plan)),
+            ("every row is in exactly one batch or excluded, and nobody is in two", _membership(plan)),
+            ("every batch encodes to the bytes that its key was taken from", _keys(plan)),
+        ):
+            found = next(differences, None)
+            if found is not None:
+                return Audit(checked=tuple(checked), difference=found)
+            checked.append(name)
+        facts = Facts.read(plan)
+        for name, differences in (
+            ("the journal is whole and speaks of planned batches only", _journal(plan, facts)),
+            ("the manifest says what plan and journal say, and no message id stands twice", _manifest(plan, facts)),
+        ):
+            found = next(differences, None)
+            if found is not None:
+                return Audit(checked=tuple(checked), difference=found)
+            checked.append(name)
+    except BroadcasterError as error:
+        return Audit(checked=tuple(checked), difference=error.sentence)
+    return Audit(checked=tuple(checked), difference=None)
+
+
+def _files(plan: Plan) -> Iterator[str]:
+    for part in plan.parts:
+        for name, frozen in part.head.sha256.items():
+            path = plan.run_dir.path / name
+            if not path.exists():
+                yield f"{path} is missing"
+            elif digest(path) != frozen:
+                yield f"{path} is not the file that was frozen: its SHA-256 differs from the one in the plan"
+
+
+def _membership(plan: Plan) -> Iterator[str]:
+    planned = [
+        table["batch"].to_numpy(zero_copy_only=False) for part in plan.parts for table in part.read_rows(["batch"])
+    ]
+    of_row = np.nan_to_num(np.concatenate(planned).astype(np.float64), nan=-1).astype(np.int64)
+    reached = np.full(len(of_row), -1, dtype=np.int64)
+    for batch, rows in plan.read_with_rows():
+        if (reached[rows] >= 0).any() or len(np.unique(rows)) != len(rows):
+            yield f"batch {batch.id} repeats a row that is in a batch already"
+        reached[rows] = batch.id
+    if not np.array_equal(of_row, reached):
+        row = int(np.flatnonzero(of_row != reached)[0])
+        yield f"row {row} of the plan is in batch {of_row[row]} by the one table and in {reached[row]} by the other"
+    numbers = pa.chunked_array(
+        [
+            column
+            for part in plan.parts
+            for table in part.read_rows(["to", "batch"])
+            for column in table.filter(pc.is_valid(table["batch"]))["to"].chunks
+        ],
+        pa.string(),
+    )
+    if numbers.null_count or len(pc.unique(numbers)) != len(numbers):
+        yield "the plan has the same number in two batches, or a row without a number in a batch"
+
+
+def _keys(plan: Plan) -> Iterator[str]:
+    for batch in plan.read_batches():
+        head = plan.part_of(batch.id).head
+        body = OPERATIONS[head.operation].encode(head.message, batch)
+        if idempotency_key(body, scope=head.scope) != batch.key:
+            yield f"batch {batch.id} does not encode to the bytes that its key was taken from"
+
+
+def _journal(plan: Plan, facts: Facts) -> Iterator[str]:
+    if not plan.run_dir.journal.exists():
+        return
+    with JournalReader(plan.run_dir.journal) as journal:
+        damage = journal.damage()
+        if damage is not None:
+            yield f"{plan.run_dir.journal}: {damage}"
+        answered = {batch for batch, _ in journal.answers()}
+    for batch in (*facts.settled, *facts.claims):
+        if batch >= plan.batches or (batch < 0 and batch not in facts.children):
+            yield f"the journal speaks of batch {batch}, which was never planned"
+    accepted = {batch for batch, settled in facts.settled.items() if settled.state is State.ACCEPTED}
+    if accepted != answered:
+        yield f"batch {min(accepted ^ answered)} is accepted without an answer, or the other way round"
+
+
+def _manifest(plan: Plan, facts: Facts) -> Iterator[str]:
+    path = plan.run_dir.manifest
+    if not path.exists():
+        yield f"{path} is missing; 'broadcaster manifest {plan.run_dir.path}' builds it"
+        return
+    with TemporaryDirectory(dir=plan.run_dir.path, prefix=".verify-") as directory:
+        again = Path(directory) / "manifest.parquet"
+        made = build_manifest(plan, facts, to=again)
+        if made.clashes:
+            yield f"{made.clashes} message ids stand for more than one delivery"
+        counted = tally(plan, facts)
+        for status in Status:
+            if made.counts[status] != getattr(counted, status):
+                yield (
+                    f"the journal has {getattr(counted, status)} {status} deliveries, "
+                    f"the manifest made of it {made.counts[status]}"
+                )
+        yield from _compare(path, again)
+
+
+def _compare(here: Path, derived: Path) -> Iterator[str]:
+    with reading(here) as found, reading(derived) as expected:
+        if found.metadata.num_rows != expected.metadata.num_rows:
+            yield f"{here} has {found.metadata.num_rows} rows; plan and journal make {expected.metadata.num_rows}"
+            return
+        if found.schema_arrow.names != expected.schema_arrow.names:
+            yield f"{here} has other columns than a manifest"
+            return
+        row = 0
+        for ours, theirs in zip(found.iter_batches(), expected.iter_batches(), strict=True):
+            for name in ours.schema.names:
+                if not ours.column(name).equals(theirs.column(name)):
+                    pairs = zip(ours.column(name).to_pylist(), theirs.column(name).to_pylist(), strict=True)
+                    at = next(at for at, (one, other) in enumerate(pairs) if one != other)
+                    yield f"{here}: row {row + at} has another {name} than plan and journal say"
+            row += ours.num_rows

@@ -1,0 +1,109 @@
+"""What became of every batch: the journal's facts joined with the plan's batches.
+
+The one place that derives a delivery's status; manifest, status and verify all read it, so that they cannot disagree.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from broadcaster.core.values import Batch, Claim, Tally
+from broadcaster.core.words import State, Status
+from broadcaster.store.journal import JournalReader, Settled
+from broadcaster.store.plan import Plan, child_batch
+
+_NO_BLAME: dict[int, tuple[str, str]] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """All that the journal says, read at one moment."""
+
+    settled: dict[int, Settled]
+    claims: dict[int, Claim]
+    attempts: dict[int, tuple[int, int | None, int, str, str]]
+    blames: dict[int, dict[int, tuple[str, str]]]
+    children: dict[int, Batch]
+    running: bool
+
+    @classmethod
+    def read(cls, plan: Plan) -> "Facts":
+        """Read the journal; a run that has none yet has no facts."""
+        if not plan.run_dir.journal.exists():
+            return cls(settled={}, claims={}, attempts={}, blames={}, children={}, running=False)
+        with JournalReader(plan.run_dir.journal) as journal:
+            return cls(
+                settled={each.batch: each for each in journal.outcomes()},
+                claims={each.batch: each for each in journal.open_claims()},
+                attempts=journal.last_attempts(),
+                blames=journal.blames(),
+                children=read_children(plan, journal),
+                running=plan.run_dir.is_in_use(),
+            )
+
+    def tried(self, batch: int) -> int:
+        """Return how many attempts of an unsettled batch are recorded."""
+        return self.attempts[batch][0] if batch in self.attempts else 0
+
+    def state(self, batch: int) -> Status | State:
+        """Return a batch's settled state, else ``in_doubt`` or ``pending``."""
+        if batch in self.settled:
+            return self.settled[batch].state
+        return Status.IN_DOUBT if batch in self.claims else Status.PENDING
+
+
+def read_children(plan: Plan, journal: JournalReader) -> dict[int, Batch]:
+    """Return the batches that splits made, whole: children of children too."""
+    entries = list(journal.children())
+    parents = plan.fetch([each.parent for each in entries if each.parent >= 0])
+    children: dict[int, Batch] = {}
+    for each in entries:  # in the order of creation: a parent comes before its children
+        parent = parents[each.parent] if each.parent >= 0 else children[each.parent]
+        children[each.id] = child_batch(parent, each)
+    return children
+
+
+def unsettled(plan: Plan, facts: Facts) -> NDArray[np.bool_]:
+    """Return, per planned batch, whether it was neither settled nor claimed: what a run goes on with."""
+    fresh = np.ones(plan.batches, dtype=bool)
+    touched = [batch for batch in (*facts.settled, *facts.claims) if batch >= 0]
+    fresh[np.array(touched, dtype=np.int64)] = False
+    return fresh
+
+
+def tally(plan: Plan, facts: Facts) -> Tally:
+    """Count deliveries by status."""
+    counts = dict.fromkeys(Status, 0)
+    for batch, size, channels in _sizes(plan, facts):
+        match facts.state(batch):
+            case State.ACCEPTED:
+                missing = facts.settled[batch].missing
+                counts[Status.ACCEPTED] += size - missing
+                counts[Status.IN_DOUBT] += missing
+            case State.REJECTED:
+                counts[Status.REJECTED] += size
+            case State.SPLIT:
+                counts[Status.REJECTED] += len(facts.blames.get(batch, _NO_BLAME)) * channels
+            case Status.IN_DOUBT:
+                counts[Status.IN_DOUBT] += size
+            case _:
+                counts[Status.PENDING] += size
+    excluded = sum(sum(part.head.excluded.values()) * len(part.head.channels) for part in plan.parts)
+    return Tally(
+        pending=counts[Status.PENDING],
+        accepted=counts[Status.ACCEPTED],
+        rejected=counts[Status.REJECTED],
+        excluded=excluded,
+        in_doubt=counts[Status.IN_DOUBT],
+    )
+
+
+def _sizes(plan: Plan, facts: Facts) -> Iterator[tuple[int, int, int]]:
+    """Yield number, deliveries and channels of every batch, children included."""
+    channels = len(plan.head.channels)
+    for batch, size in enumerate(plan.sizes().tolist()):
+        yield batch, size, channels
+    for batch, child in facts.children.items():
+        yield batch, child.deliveries, channels

@@ -1,0 +1,294 @@
+"""The manifest: one row per input row and channel, derived from plan and journal, never edited.
+
+Theory of operation. The plan's rows are in the order of the list, its batches and the journal's answers in the order of
+sending. So one pass in sending order spills what each delivery got (message id, the batch that settled it), cut by row
+group of the list; a second pass in list order joins each row group with its spill. Neither holds the whole list.
+"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from broadcaster.core.values import Batch
+from broadcaster.core.words import Status
+from broadcaster.errors import StoreDamaged
+from broadcaster.operations import OPERATIONS
+from broadcaster.store.batchfacts import BatchFacts
+from broadcaster.store.facts import Facts
+from broadcaster.store.files import replacing
+from broadcaster.store.journal import JournalReader
+from broadcaster.store.parquet import reading, writing
+from broadcaster.store.plan import ROW_SHIFT, Part, Plan, parse_channels
+from broadcaster.store.rundir import RunDir
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TIME = pa.timestamp("us", tz="UTC")
+MANIFEST = pa.schema(
+    [
+        ("input_row", pa.int64()),
+        ("recipient_id", pa.string()),
+        ("phone_input", pa.string()),
+        ("to", pa.string()),
+        ("channel", pa.string()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("error", pa.string()),
+        ("message_id", pa.string()),
+        ("idempotency_key", pa.string()),
+        ("request_id", pa.string()),
+        ("http_status", pa.int32()),
+        ("attempts", pa.int32()),
+        ("first_attempt_at", _TIME),
+        ("settled_at", _TIME),
+        ("delivery_status", pa.string()),
+        ("delivery_channel", pa.string()),
+        ("delivery_reason", pa.string()),
+        ("delivery_updated_at", _TIME),
+        ("part", pa.int16()),
+    ]
+)
+_SPILL = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("channel", pa.int8()),
+        ("settled_by", pa.int32()),
+        ("message_id", pa.string()),
+    ]
+)
+_MISSING = (
+    "missing_in_answer",
+    "the API's answer has no entry for this recipient; it may or may not have been messaged",
+)
+
+
+@dataclass(slots=True)
+class Made:
+    """What the building of a manifest found out."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    clashes: int = 0  # message ids that two deliveries share
+
+
+def build_manifest(plan: Plan, facts: Facts, *, to: Path) -> Made:
+    """Write the manifest of *plan* with *facts* to *to*, atomically.
+
+    Raises:
+        StoreError: when the disk refuses, or plan or journal are damaged.
+    """
+    made = Made(counts=dict.fromkeys(Status, 0))
+    table = BatchFacts.of(plan, facts)
+    note = {"broadcaster.revision": revision(plan)}
+    with TemporaryDirectory(dir=plan.run_dir.path, prefix=".manifest-") as spilled:
+        made.clashes = _Spill(plan, facts, table, Path(spilled)).write()
+        with replacing(to) as temporary, writing(temporary, MANIFEST, note=note) as writer:
+            for part in plan.parts:
+                for group, rows in enumerate(part.read_rows()):
+                    joined = _join(part, group, rows, table, Path(spilled))
+                    writer.write_table(joined)
+                    for each in joined["status"].value_counts().to_pylist():
+                        made.counts[Status(each["values"])] += each["counts"]
+    return made
+
+
+def revision(plan: Plan) -> str:
+    """Return a word for the plan and the journal as they are: equal revisions give equal manifests."""
+    if not plan.run_dir.journal.exists():
+        return plan.fingerprint
+    with JournalReader(plan.run_dir.journal) as journal:
+        return f"{plan.fingerprint}-{journal.revision()}"
+
+
+def is_current(plan: Plan) -> bool:
+    """Whether the manifest on disk says what plan and journal say."""
+    if not plan.run_dir.manifest.exists():
+        return False
+    with reading(plan.run_dir.manifest) as file:
+        written = (file.schema_arrow.metadata or {}).get(b"broadcaster.revision", b"")
+    return bool(written.decode() == revision(plan))
+
+
+class _Spill:
+    """The pass in sending order."""
+
+    def __init__(self, plan: Plan, facts: Facts, table: BatchFacts, directory: Path) -> None:
+        self._plan = plan
+        self._facts = facts
+        self._table = table
+        self._directory = directory
+        self._writers: dict[tuple[int, int], pa.ipc.RecordBatchStreamWriter] = {}
+        self._hashes: list[NDArray[np.int64]] = []
+
+    def write(self) -> int:
+        """Write the spill files; return how many message ids clash."""
+        if not self._facts.settled:
+            return 0
+        with ExitStack() as stack, JournalReader(self._plan.run_dir.journal) as journal:
+            stack.callback(self._close)
+            children = {batch: body for batch, body in journal.answers() if batch < 0}
+            answers = journal.answers()
+            upcoming = next((each for each in answers if each[0] >= 0), None)
+            for batch, rows in self._plan.read_with_rows():
+                body = None
+                if upcoming is not None and upcoming[0] == batch.id:
+                    body, upcoming = upcoming[1], next(answers, None)
+                if batch.id in self._facts.settled:
+                    self._settle(batch, rows, body, children)
+        if not self._hashes:
+            return 0
+        hashes = np.concatenate(self._hashes)
+        return len(hashes) - len(np.unique(hashes))
+
+    def _close(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+    def _settle(self, batch: Batch, rows: NDArray[np.int64], body: bytes | None, children: dict[int, bytes]) -> None:
+        """Spill one settled batch, and what became of its parts when it was split."""
+        if body is not None:
+            self._emit(rows, batch.id, self._ids(batch, body))
+        else:
+            self._emit(rows, batch.id, [None] * batch.deliveries)
+        for number, positions in self._table.children_of(batch.id):
+            child, part_of_rows = self._facts.children[number], rows[np.array(positions)]
+            if number in self._facts.settled:
+                self._settle(child, part_of_rows, children.get(number), children)
+            else:
+                self._emit(part_of_rows, number, [None] * child.deliveries)
+
+    def _ids(self, batch: Batch, body: bytes) -> list[str | None]:
+        part = self._plan.part_of(batch.id) if batch.id >= 0 else self._plan.parts[-1]
+        try:
+            return list(OPERATIONS[part.head.operation].read(batch, body).message_ids)
+        except ValueError as error:
+            raise StoreDamaged(
+                f"{self._plan.run_dir.journal}: the answer to batch {batch.id} cannot be read"
+            ) from error
+
+    def _emit(self, rows: NDArray[np.int64], batch: int, ids: list[str | None]) -> None:
+        """Spill deliveries, recipients outermost; a later word on the same delivery replaces an earlier one."""
+        channels = self._table.channels
+        every = np.repeat(rows, channels)
+        which = np.tile(self._table.channel_ranks, len(rows))
+        found = [each for each in ids if each is not None]
+        self._hashes.append(np.fromiter(map(hash, found), dtype=np.int64, count=len(found)))
+        message_ids = pa.array(ids, pa.string())
+        index = self._table.index(batch)
+        for part in self._plan.parts:
+            local = every - part.head.first_row
+            here = (local >= 0) & (local < part.head.rows)
+            if not here.any():
+                continue
+            groups = local >> ROW_SHIFT
+            for group in np.unique(groups[here]).tolist():
+                chosen = np.flatnonzero(here & (groups == group))
+                self._writer(part.head.part, group).write_batch(
+                    pa.record_batch(
+                        [
+                            pa.array(local[chosen] - (group << ROW_SHIFT)),
+                            pa.array(which[chosen], pa.int8()),
+                            pa.array(np.full(len(chosen), index, dtype=np.int32)),
+                            message_ids.take(pa.array(chosen)),
+                        ],
+                        schema=_SPILL,
+                    )
+                )
+
+    def _writer(self, part: int, group: int) -> pa.ipc.RecordBatchStreamWriter:
+        writer = self._writers.get((part, group))
+        if writer is None:
+            path = str(_spill_path(self._directory, part, group))
+            writer = self._writers[part, group] = pa.ipc.new_stream(path, _SPILL)
+        return writer
+
+
+def _spill_path(directory: Path, part: int, group: int) -> Path:
+    return directory / f"{part}-{group}.arrows"
+
+
+def _join(part: Part, group: int, rows: pa.Table, table: BatchFacts, spilled: Path) -> pa.Table:
+    """Return the manifest rows of one row group: its rows times their channels, joined with their spill."""
+    channels = sorted(parse_channels("+".join(part.head.channels)))
+    count, width = rows.num_rows, len(channels)
+    batches = rows["batch"].to_numpy(zero_copy_only=False)
+    planned = np.where(np.isnan(batches), -1, batches).astype(np.int64) if batches.dtype.kind == "f" else batches
+    settled_by = np.repeat(planned, width).astype(np.int64)
+    message_ids = pa.nulls(count * width, pa.string())
+    path = _spill_path(spilled, part.head.part, group)
+    if path.exists():
+        with pa.OSFile(str(path)) as source:
+            spill = pa.ipc.open_stream(source).read_all()
+        at = spill["row"].to_numpy() * width + spill["channel"].to_numpy()
+        settled_by[at] = spill["settled_by"].to_numpy()
+        source_of = np.full(count * width, -1, dtype=np.int64)
+        source_of[at] = np.arange(len(at))
+        message_ids = spill["message_id"].combine_chunks().take(pa.array(source_of, mask=source_of < 0))
+    excluded = settled_by < 0
+    wide = rows.take(pa.array(np.repeat(np.arange(count), width)))
+    columns = table.columns(settled_by)
+    lacking = (columns["status"] == table.ACCEPTED) & message_ids.is_null().to_numpy(zero_copy_only=False) & ~excluded
+    status = np.where(excluded, table.EXCLUDED, np.where(lacking, table.IN_DOUBT, columns["status"]))
+    reason = _choose(excluded, lacking, wide["reason"].cast(pa.string()), _MISSING[0], columns["reason"])
+    error = _choose(excluded, lacking, wide["error"], _MISSING[1], columns["error"])
+    return pa.table(
+        {
+            "input_row": wide["input_row"],
+            "recipient_id": wide["recipient_id"],
+            "phone_input": wide["phone_input"],
+            "to": wide["to"],
+            "channel": pa.array(channels * count, pa.string()),
+            "status": table.status_words.take(pa.array(status)),
+            "reason": reason,
+            "error": error,
+            "message_id": message_ids,
+            "idempotency_key": columns["idempotency_key"],
+            "request_id": columns["request_id"],
+            "http_status": columns["http_status"],
+            "attempts": columns["attempts"],
+            "first_attempt_at": columns["first_attempt_at"],
+            "settled_at": columns["settled_at"],
+            "delivery_status": pa.nulls(count * width, pa.string()),
+            "delivery_channel": pa.nulls(count * width, pa.string()),
+            "delivery_reason": pa.nulls(count * width, pa.string()),
+            "delivery_updated_at": pa.nulls(count * width, _TIME),
+            "part": pa.array(np.full(count * width, part.head.part, dtype=np.int16)),
+        },
+        schema=MANIFEST,
+    )
+
+
+def _choose(
+    excluded: NDArray[np.bool_], lacking: NDArray[np.bool_], local: pa.Array, missing: str, settled: pa.Array
+) -> pa.Array:
+    return pc.if_else(pa.array(excluded), local, pc.if_else(pa.array(lacking), missing, settled))
+
+
+def read_manifest(run_dir: str | Path) -> "pd.DataFrame":
+    """Return a run's manifest as a pandas DataFrame with nullable string and integer types.
+
+    Args:
+        run_dir: the run's directory.
+
+    Raises:
+        StoreDamaged: when there is none, or a page does not match its checksum.
+    """
+    import pandas as pd
+
+    types = {
+        pa.string(): pd.StringDtype(),
+        pa.int64(): pd.Int64Dtype(),
+        pa.int32(): pd.Int32Dtype(),
+        pa.int16(): pd.Int16Dtype(),
+    }
+    path = RunDir(Path(run_dir)).manifest
+    with reading(path) as file:
+        frame: pd.DataFrame = file.read().replace_schema_metadata(None).to_pandas(types_mapper=types.get)
+    return frame

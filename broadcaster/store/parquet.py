@@ -1,0 +1,55 @@
+"""How every Parquet file of a run is written and read: compressed, page by page with a checksum.
+
+Without checksums a flipped bit on disk is read as another value; with them it is an error.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from broadcaster.errors import StoreDamaged
+from broadcaster.store.files import disk_errors
+
+
+@contextmanager
+def writing(path: Path, schema: pa.Schema, *, note: Mapping[str, str] | None = None) -> Iterator[pq.ParquetWriter]:
+    """Yield a writer of *path*; *note* goes into the file's metadata."""
+    if note:
+        schema = schema.with_metadata(dict(note))
+    with (
+        disk_errors(path),
+        pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True, store_schema=True) as writer,
+    ):
+        yield writer
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[pq.ParquetFile]:
+    """Yield *path* opened with verified checksums.
+
+    Raises:
+        StoreDamaged: when it is missing, not Parquet, or a page does not match its checksum.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
+    except (OSError, pa.ArrowException) as error:
+        raise StoreDamaged(f"{path} cannot be read ({error}); restore the run directory from a copy") from error
+
+
+def regroup(tables: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
+    """Cut a stream of tables anew, into tables of exactly *size* rows (the last may be smaller)."""
+    waiting: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        waiting.append(table)
+        rows += table.num_rows
+        while rows >= size:
+            whole = pa.concat_tables(waiting)
+            yield whole.slice(0, size)
+            waiting, rows = [whole.slice(size)], rows - size
+    if rows:
+        yield pa.concat_tables(waiting)

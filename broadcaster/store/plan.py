@@ -1,0 +1,301 @@
+"""The plan on disk: a chain of frozen parts, each a head (``plan.json``) and two tables.
+
+``plan.parquet`` keeps the order of the list; its rows are the manifest's rows. ``batches.parquet`` keeps the order of
+sending. Row numbers and batch numbers run on over the parts. Nothing frozen is edited: the head is written last, names the
+digests of both tables and of the part before it, and without it the part does not exist.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from broadcaster.core.values import Batch, Child, Message, Scope
+from broadcaster.core.words import Channel, Mode
+from broadcaster.errors import BelongsToAnother, StoreDamaged
+from broadcaster.store.files import digest, write_atomically
+from broadcaster.store.parquet import reading
+from broadcaster.store.rundir import RunDir
+
+VERSION = 1
+ROW_SHIFT = 17
+ROW_GROUP = 1 << ROW_SHIFT  # rows: the group of a row is a shift
+
+ROWS = pa.schema(
+    [
+        ("input_row", pa.int64()),
+        ("recipient_id", pa.string()),
+        ("phone_input", pa.string()),
+        ("to", pa.string()),
+        ("channels", pa.dictionary(pa.int32(), pa.string())),
+        ("batch", pa.int32()),
+        ("reason", pa.dictionary(pa.int32(), pa.string())),
+        ("error", pa.string()),
+    ]
+)
+BATCHES = pa.schema(
+    [
+        ("batch", pa.int32()),
+        ("idempotency_key", pa.string()),
+        ("parameters", pa.string()),
+        ("send_at", pa.string()),
+        ("channels", pa.dictionary(pa.int32(), pa.string())),
+        ("rows", pa.list_(pa.int64())),
+        ("to", pa.list_(pa.string())),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListFile:
+    """A list file as it was read."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What ``plan.json`` says about a part; ``resume`` needs nothing else but the key.
+
+    Attributes:
+        identity: what makes the job this job (message, columns, suppression …); another job differs in it.
+        keys_sha256: digest of all idempotency keys in order: equal plans on two machines agree in it.
+        batch_size: the largest batch that the planner allowed itself.
+    """
+
+    version: int = VERSION
+    format: str
+    part: int
+    kind: str
+    campaign: str
+    campaign_template: str
+    generation: str
+    mode: str
+    profile: str | None
+    operation: tuple[str, str]
+    template_id: str | None
+    template_name: str | None
+    text: str | None
+    parameters: dict[str, str]
+    channels: tuple[str, ...]
+    identity: dict[str, Any]
+    limits: dict[str, Any]
+    safety: dict[str, Any]
+    api: dict[str, Any]
+    lists: tuple[ListFile, ...]
+    rows: int
+    excluded: dict[str, int]
+    recipients: int
+    deliveries: int
+    batches: int
+    largest_batch: int
+    first_row: int
+    first_batch: int
+    keys_sha256: str
+    sha256: dict[str, str]
+    previous: str | None
+    code: str
+    planned_us: int
+
+    @property
+    def message(self) -> Message:
+        """What all batches of the part share."""
+        return Message(template_id=self.template_id, template_name=self.template_name, text=self.text, scope=self.scope)
+
+    @property
+    def scope(self) -> Scope:
+        """What the keys of the part belong to."""
+        return Scope(
+            campaign=self.campaign,
+            generation=self.generation,
+            mode=Mode(self.mode),
+            profile=self.profile,
+            method="POST",
+            path="/v3/messages",
+        )
+
+    def to_json(self) -> bytes:
+        """Return the content of ``plan.json``."""
+        return json.dumps(asdict(self), ensure_ascii=False, indent=1).encode() + b"\n"
+
+    @classmethod
+    def from_json(cls, content: bytes, *, path: Path) -> "Head":
+        """Read ``plan.json``; raise when it is damaged or of another version."""
+        try:
+            words = json.loads(content)
+            if words["version"] != VERSION:
+                raise BelongsToAnother(f"{path}: plan format {words['version']} is not the one this version reads")
+            known = {each.name for each in fields(cls)}
+            head = cls(**{name: value for name, value in words.items() if name in known})
+            return replace(
+                head,
+                operation=tuple(head.operation),  # type: ignore[arg-type]  # two words, written by to_json
+                channels=tuple(head.channels),
+                lists=tuple(ListFile(**each) for each in words["lists"]),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreDamaged(f"{path}: the plan cannot be read ({error}); restore it from a copy") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One frozen part: its head and where its tables are."""
+
+    head: Head
+    rows_path: Path | None
+    batches_path: Path
+
+    def read_rows(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield the rows in list order, a row group at a time; nothing for a part that adds batches only."""
+        if self.rows_path is not None:
+            with reading(self.rows_path) as file:
+                for group in range(file.num_row_groups):
+                    yield file.read_row_group(group, columns=columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All parts of a run's plan."""
+
+    run_dir: RunDir
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def open(cls, run_dir: RunDir) -> "Plan":
+        """Read the heads and check their chain; the tables are read when they are needed.
+
+        Raises:
+            ConfigError: when no plan is here.
+            StoreDamaged: when a head is damaged or the chain is broken.
+        """
+        run_dir.require_planned()
+        parts: list[Part] = []
+        before: str | None = None
+        while (path := run_dir.head(len(parts))).exists():
+            content = path.read_bytes()
+            head = Head.from_json(content, path=path)
+            if head.previous != before or head.part != len(parts):
+                raise StoreDamaged(f"{path} does not follow the part before it; restore the directory from a copy")
+            rows = run_dir.rows(head.part) if head.kind != "retry" else None
+            parts.append(Part(head, rows, run_dir.batches(head.part)))
+            before = digest(path)
+        return cls(run_dir, tuple(parts))
+
+    @property
+    def head(self) -> Head:
+        """The first part's head."""
+        return self.parts[0].head
+
+    @property
+    def rows(self) -> int:
+        """Rows of all parts."""
+        return sum(part.head.rows for part in self.parts)
+
+    @property
+    def batches(self) -> int:
+        """Planned batches of all parts."""
+        return sum(part.head.batches for part in self.parts)
+
+    @property
+    def deliveries(self) -> int:
+        """Messages that all parts ask for."""
+        return sum(part.head.deliveries for part in self.parts)
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the last head, and so of the whole chain."""
+        return digest(self.run_dir.head(len(self.parts) - 1))
+
+    def part_of(self, batch: int) -> Part:
+        """Return the part that planned a batch."""
+        return next(part for part in reversed(self.parts) if batch >= part.head.first_batch)
+
+    def read_batches(self, wanted: Callable[[NDArray[np.int32]], NDArray[np.bool_]] | None = None) -> Iterator[Batch]:
+        """Yield batches in sending order.
+
+        *wanted* is asked per row group with the batch numbers; row groups of which nothing is wanted are not decoded.
+        """
+        for part in self.parts:
+            with reading(part.batches_path) as file:
+                for group in range(file.num_row_groups):
+                    numbers = file.read_row_group(group, columns=["batch"])["batch"].to_numpy()
+                    chosen = np.ones(len(numbers), dtype=bool) if wanted is None else wanted(numbers)
+                    if chosen.any():
+                        yield from _batches(file.read_row_group(group), np.flatnonzero(chosen).tolist())
+
+    def read_with_rows(self) -> Iterator[tuple[Batch, NDArray[np.int64]]]:
+        """Yield every planned batch in sending order with the row numbers of its recipients."""
+        for part in self.parts:
+            with reading(part.batches_path) as file:
+                for group in range(file.num_row_groups):
+                    table = file.read_row_group(group).combine_chunks()
+                    rows = table["rows"].chunk(0)
+                    flat, starts = rows.values.to_numpy(), rows.offsets.to_pylist()
+                    for at, batch in enumerate(_batches(table, list(range(table.num_rows)))):
+                        yield batch, flat[starts[at] : starts[at + 1]]
+
+    def fetch(self, numbers: Sequence[int]) -> dict[int, Batch]:
+        """Return the planned batches with these numbers."""
+        asked = np.array(sorted(numbers), dtype=np.int32)
+        return {batch.id: batch for batch in self.read_batches(lambda ids: np.isin(ids, asked))} if numbers else {}
+
+    def sizes(self) -> NDArray[np.int64]:
+        """Return the deliveries of each planned batch, indexed by its number."""
+        sizes = np.zeros(self.batches, dtype=np.int64)
+        for part in self.parts:
+            with reading(part.batches_path) as file:
+                for group in range(file.num_row_groups):
+                    table = file.read_row_group(group, columns=["batch", "rows", "channels"])
+                    channels = np.array([len(parse_channels(each)) for each in table["channels"].to_pylist()])
+                    rows = table["rows"].combine_chunks()
+                    sizes[table["batch"].to_numpy()] = rows.value_lengths().to_numpy() * channels
+        return sizes
+
+
+def child_batch(parent: Batch, child: Child) -> Batch:
+    """Return a split batch's child as a batch of its own."""
+    return Batch(
+        id=child.id,
+        key=child.key,
+        to=tuple(parent.to[position] for position in child.positions),
+        channels=parent.channels,
+        parameters=parent.parameters,
+        send_at=parent.send_at,
+        parent=parent.id,
+    )
+
+
+def write_head(run_dir: RunDir, head: Head) -> None:
+    """Freeze a part: from here on it exists."""
+    write_atomically(run_dir.head(head.part), head.to_json())
+
+
+def parse_channels(written: str) -> tuple[Channel, ...]:
+    """Read ``sms+whatsapp``."""
+    return tuple(Channel(word) for word in written.split("+"))
+
+
+def _batches(table: pa.Table, chosen: list[int]) -> Iterator[Batch]:
+    table = table.combine_chunks()
+    to = table["to"].chunk(0)
+    numbers, starts = to.values.to_pylist(), to.offsets.to_pylist()
+    ids, keys = table["batch"].to_pylist(), table["idempotency_key"].to_pylist()
+    parameters, send_at = table["parameters"].to_pylist(), table["send_at"].to_pylist()
+    channels = table["channels"].to_pylist()
+    known = {written: parse_channels(written) for written in set(channels)}
+    for at in chosen:
+        yield Batch(
+            id=ids[at],
+            key=keys[at],
+            to=tuple(numbers[starts[at] : starts[at + 1]]),
+            channels=known[channels[at]],
+            parameters=parameters[at].encode(),
+            send_at=send_at[at],
+        )

@@ -1,0 +1,186 @@
+"""The layout of a run directory, its lock, and who holds it.
+
+The lock is the kernel's (``flock``): it goes when its holder dies, however it dies. Who holds it is written into the lock
+file for messages only; nothing is decided by it.
+"""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from broadcaster.clock import wall_us
+from broadcaster.errors import BelongsToAnother, ConfigError, RunLocked
+from broadcaster.store.files import disk_errors
+
+_NETWORK_FILESYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph"})
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """Where the files of one run are."""
+
+    path: Path
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that works here."""
+        return self.path / "run.lock"
+
+    @property
+    def journal(self) -> Path:
+        """Claims, attempts, outcomes, decisions."""
+        return self.path / "journal.sqlite"
+
+    @property
+    def manifest(self) -> Path:
+        """The table of every delivery."""
+        return self.path / "manifest.parquet"
+
+    @property
+    def summary(self) -> Path:
+        """The counts of the last stop."""
+        return self.path / "summary.json"
+
+    @property
+    def failed(self) -> Path:
+        """Rejected deliveries, in the columns of the list."""
+        return self.path / "failed.csv"
+
+    @property
+    def excluded(self) -> Path:
+        """Excluded rows, in the columns of the list."""
+        return self.path / "excluded.csv"
+
+    @property
+    def simulator(self) -> Path:
+        """State of the embedded simulator (simulated mode only)."""
+        return self.path / "simulator.sqlite"
+
+    def head(self, part: int) -> Path:
+        """Return the path of ``plan.json``, or of ``plan-N.json`` of a later part."""
+        return self.path / _numbered("plan", part, ".json")
+
+    def rows(self, part: int) -> Path:
+        """Return the path of the part's rows in list order."""
+        return self.path / _numbered("plan", part, ".parquet")
+
+    def batches(self, part: int) -> Path:
+        """Return the path of the part's batches in sending order."""
+        return self.path / _numbered("batches", part, ".parquet")
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether a frozen plan is here."""
+        return self.head(0).exists()
+
+    def create(self) -> None:
+        """Make the directory, for its owner's eyes only.
+
+        Raises:
+            ConfigError: on a network file system, where SQLite's journal and the lock do not hold.
+            StoreError: when the disk refuses.
+        """
+        with disk_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.chmod(0o700)
+        kind = filesystem(self.path)
+        if kind in _NETWORK_FILESYSTEMS:
+            raise ConfigError(
+                f"{self.path} is on a network file system ({kind}), where locks and the journal are not safe; "
+                "choose a local directory with --run-dir"
+            )
+
+    def require_planned(self) -> None:
+        """Raise :class:`ConfigError` when no plan is here."""
+        if not self.path.is_dir():
+            raise ConfigError(f"{self.path}: there is no such run directory")
+        if not self.is_planned:
+            raise ConfigError(
+                f"{self.path} holds no plan (plan.json); plan it with 'broadcaster plan' or 'broadcaster run'"
+            )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run's lock.
+
+        Raises:
+            RunLocked: when another process holds it; the sentence names that process.
+        """
+        lock = FileLock(self.lock, timeout=0, mode=0o600)
+        with disk_errors(self.lock):
+            try:
+                lock.acquire()
+            except Timeout:
+                raise RunLocked(
+                    f"{self.path} is in use by {self.holder() or 'another process'}; "
+                    "wait for it to end, or stop it with Ctrl-C, then run the same command again"
+                ) from None
+        try:
+            owner = {"host": socket.gethostname(), "pid": os.getpid(), "since": wall_us()}
+            with disk_errors(self.lock):
+                self.lock.write_text(json.dumps(owner), encoding="utf-8")
+            yield
+        finally:
+            lock.release()
+
+    def holder(self) -> str | None:
+        """Describe the last process that took the lock, or ``None``."""
+        try:
+            owner = json.loads(self.lock.read_text(encoding="utf-8"))
+            since = datetime.fromtimestamp(owner["since"] / 1e6, tz=UTC)
+            return f"process {owner['pid']} on {owner['host']} (since {since:%Y-%m-%d %H:%M:%S} UTC)"
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def is_in_use(self) -> bool:
+        """Whether some process holds the lock now."""
+        if not self.lock.exists():
+            return False
+        lock = FileLock(self.lock, timeout=0)
+        try:
+            lock.acquire()
+        except (Timeout, OSError):
+            return True
+        lock.release()
+        return False
+
+
+def _numbered(stem: str, part: int, suffix: str) -> str:
+    return f"{stem}{f'-{part}' if part else ''}{suffix}"
+
+
+def filesystem(path: Path) -> str | None:
+    """Return the type of the file system that holds *path*, or ``None`` where the platform does not tell."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    best: tuple[str, str | None] = ("", None)
+    resolved = str(path.resolve())
+    for line in mounts:
+        _, point, kind, *_ = line.split(" ")
+        point = point.replace("\\040", " ")
+        inside = resolved == point or resolved.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best[0]):
+            best = (point, kind)
+    return best[1]
+
+
+def campaign_dir(base: Path, campaign: str, mode: str) -> Path:
+    """Return the default directory of a campaign: other modes than live have their own."""
+    return base / (campaign if mode == "live" else f"{campaign}.{mode}")
+
+
+def refuse_other(run_dir: Path, what: str, *, here: object, asked: object) -> None:
+    """Raise :class:`BelongsToAnother` when the directory's *what* is not the one asked for."""
+    if here != asked:
+        raise BelongsToAnother(
+            f"{run_dir} belongs to another {what} ({here!r}, not {asked!r}); choose another --run-dir"
+        )

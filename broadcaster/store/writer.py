@@ -1,0 +1,223 @@
+"""The journal's one writing thread.
+
+Theory of operation. Callers put *facts* (SQL statements with their rows) into a queue, with a future each. The thread takes
+whatever has gathered, writes it in one transaction, commits (``synchronous=FULL``: the commit returns after the fsync) and
+then resolves the futures. While one commit waits for the disk the next facts gather, so one fsync serves many batches
+without any timer. A caller that awaits its future gets both durability and back-pressure. When a write fails, that future
+and all later ones carry the :class:`StoreError`: nobody can go on after a fact was not written.
+"""
+
+import asyncio
+import os
+import queue
+import socket
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from broadcaster.clock import boot_id, wall_us
+from broadcaster.core.values import Attempt, Blame, Child, Claim, Outcome
+from broadcaster.errors import BelongsToAnother, StoreDamaged, StoreError
+from broadcaster.store.files import PRIVATE, disk_errors
+from broadcaster.store.journal import SCHEMA, VERSION, journal_errors, pack_answer, pack_positions
+
+Statement = tuple[str, Sequence[Sequence[object]]]
+_Fact = tuple[list[Statement], asyncio.Future[None]]
+
+_CLAIM = "INSERT OR REPLACE INTO claim VALUES (?, ?, ?, ?, ?)"
+_UNCLAIM = "DELETE FROM claim WHERE batch = ?"
+_OUTCOME = "INSERT INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ANSWER = "INSERT INTO answer VALUES (?, ?)"
+_ATTEMPT = "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_CHILD = "INSERT INTO child VALUES (?, ?, ?, NULL, ?, ?)"
+_BLAME = "INSERT INTO blame VALUES (?, ?, ?, ?)"
+
+
+class JournalWriter:
+    """The journal of a run whose lock we hold: implements the engine's ``Journal`` port.
+
+    Use it inside a running event loop, as a context manager.
+    """
+
+    def __init__(self, path: Path, *, version: str) -> None:
+        self._path = path
+        self._version = version
+        self._facts: queue.SimpleQueue[_Fact | None] = queue.SimpleQueue()
+        self._failure: StoreError | None = None
+        self._loop = asyncio.get_running_loop()
+        self._db = self._open()
+        self._process = self._begin_process()
+        self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
+        self._thread.start()
+
+    def _open(self) -> sqlite3.Connection:
+        with disk_errors(self._path):
+            self._path.touch(mode=PRIVATE)
+        with journal_errors(self._path):
+            db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in {0, VERSION}:
+                raise BelongsToAnother(f"{self._path}: journal format {version} is not the one this version writes")
+            if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise StoreDamaged(f"{self._path}: the journal is damaged; restore it from a copy before going on")
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA fullfsync = 1")  # macOS: fsync alone does not reach the disk there
+            if version == 0:
+                db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        return db
+
+    def _begin_process(self) -> int:
+        with journal_errors(self._path):
+            cursor = self._db.execute(
+                "INSERT INTO process (host, pid, boot, version, started_us) VALUES (?, ?, ?, ?, ?)",
+                (socket.gethostname(), os.getpid(), boot_id(), self._version, wall_us()),
+            )
+        return int(cursor.lastrowid or 0)
+
+    def __enter__(self) -> "JournalWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.close(ending="done" if error is None else type(error).__name__)
+
+    def close(self, *, ending: str) -> None:
+        """Write what is waiting, note how the process ended, close the file."""
+        self._facts.put(None)
+        self._thread.join()
+        try:
+            with journal_errors(self._path):
+                self._db.execute(
+                    "UPDATE process SET ended_us = ?, ending = ? WHERE id = ?", (wall_us(), ending, self._process)
+                )
+        except StoreError:
+            if self._failure is None:  # else the first failure is the one worth telling
+                raise
+        finally:
+            self._db.close()
+
+    # ---- the thread -------------------------------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        ended = False
+        while not ended:
+            first = self._facts.get()
+            group: list[_Fact] = []
+            while True:
+                if first is None:
+                    ended = True
+                    break
+                group.append(first)
+                try:
+                    first = self._facts.get_nowait()
+                except queue.Empty:
+                    break
+            if group:
+                self._commit(group)
+
+    def _commit(self, group: list[_Fact]) -> None:
+        if self._failure is None:
+            try:
+                with journal_errors(self._path):
+                    self._transact([statement for statements, _ in group for statement in statements])
+            except StoreError as error:
+                self._failure = error
+        waiting = [future for _, future in group]
+        self._loop.call_soon_threadsafe(_resolve, waiting, self._failure)
+
+    def _transact(self, statements: list[Statement]) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for statement, rows in statements:
+                self._db.executemany(statement, rows)
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    async def _record(self, statements: list[Statement]) -> None:
+        future: asyncio.Future[None] = self._loop.create_future()
+        future.add_done_callback(_retrieve)
+        self._facts.put((statements, future))
+        # A cancelled caller must not cancel the write: the fact is on its way to the disk.
+        await asyncio.shield(future)
+
+    # ---- the port ---------------------------------------------------------------------------------------------------
+
+    async def put_meta(self, **values: str) -> None:
+        """Write what the journal belongs to; durable when it returns."""
+        await self._record([("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(values.items()))])
+
+    async def claim(self, claims: Sequence[Claim]) -> None:
+        """Write claims, replacing earlier ones of the same batch; durable when it returns."""
+        rows = [(each.batch, self._process, each.since.wall_us, each.since.boot_us, each.server_us) for each in claims]
+        await self._record([(_CLAIM, rows)])
+
+    async def note(self, attempt: Attempt) -> None:
+        """Write an attempt that settled nothing; durable when it returns."""
+        await self._record([self._attempt(attempt)])
+
+    async def release(self, batch: int) -> None:
+        """Take a claim back: every attempt of the batch is recorded and provably created nothing."""
+        await self._record([(_UNCLAIM, [(batch,)])])
+
+    async def settle(self, outcome: Outcome, children: Sequence[Child] = (), blames: Sequence[Blame] = ()) -> None:
+        """Write an outcome with all that follows from it, in one transaction; durable when it returns."""
+        row = (
+            outcome.batch,
+            str(outcome.state),
+            outcome.attempts,
+            outcome.first_us,
+            outcome.settled_us,
+            outcome.http,
+            outcome.code,
+            outcome.sentence,
+            outcome.request_id,
+            outcome.replayed,
+            outcome.missing,
+        )
+        statements: list[Statement] = [(_OUTCOME, [row])]
+        if outcome.answer is not None:
+            statements.append((_ANSWER, [(outcome.batch, pack_answer(outcome.answer))]))
+        if children:
+            statements.append(
+                (_CHILD, [(c.id, c.parent, pack_positions(c.positions), c.key, c.cause) for c in children])
+            )
+        if blames:
+            statements.append((_BLAME, [(b.batch, b.position, b.code, b.sentence) for b in blames]))
+        await self._record(statements)
+
+    def _attempt(self, attempt: Attempt) -> Statement:
+        row = (
+            attempt.batch,
+            attempt.n,
+            self._process,
+            attempt.started.wall_us,
+            attempt.ended.wall_us,
+            str(attempt.executed),
+            attempt.http,
+            attempt.code,
+            attempt.request_id,
+            attempt.sentence,
+            attempt.body,
+        )
+        return _ATTEMPT, [row]
+
+
+def _retrieve(future: asyncio.Future[None]) -> None:
+    """Look at a failure even when its caller is gone, so that asyncio does not report it a second time."""
+    if not future.cancelled():
+        future.exception()
+
+
+def _resolve(waiting: list[asyncio.Future[None]], failure: StoreError | None) -> None:
+    for future in waiting:
+        if future.cancelled():
+            continue
+        if failure is None:
+            future.set_result(None)
+        else:
+            future.set_exception(failure)
