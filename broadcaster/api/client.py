@@ -1,0 +1,139 @@
+"""One HTTP exchange with the API: a request goes in, and what came of it comes out, never an error of the network.
+
+Redirects are not followed (aiohttp would forward the key), nothing is retried, no cookie is kept, no proxy or netrc of
+the environment is used. Compression is not asked for: answers are small, and cannot grow in our hands.
+"""
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from broadcaster.api.failures import ANSWER_TOO_LARGE, NETWORK_ERRORS, failure
+from broadcaster.clock import Clock
+from broadcaster.core.values import Instant, Lost, Reply, Request, Unsent
+
+LARGEST_ANSWER = 32 * 1024 * 1024  # bytes; the largest honest answer is a few megabytes
+_CONNECT_S = 5.0  # as the vendor's own client: an address that does not answer by then will not
+
+
+class Client:
+    """The ``Send`` port over HTTP; an async context manager that owns one pool of connections.
+
+    Args:
+        base_url: of the API, without the path.
+        credentials: headers such as ``x-api-key``; never shown.
+        timeout_s: for a whole exchange, from looking for a connection to the last byte of the answer.
+        connections: how many exchanges may go on at once.
+        clock: for the instants in the results.
+        resolver: looks names up; ``None`` for the system's.
+
+    Raises:
+        ValueError: *base_url* is no address.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        credentials: Mapping[str, str],
+        timeout_s: float,
+        connections: int,
+        clock: Clock,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._host = URL(base_url).host  # all that is shown: the address may carry a password
+        self._credentials = credentials
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=_CONNECT_S, sock_connect=_CONNECT_S)
+        self._connections = connections
+        self._clock = clock
+        self._resolver = resolver
+        self._session: aiohttp.ClientSession | None = None
+
+    def __repr__(self) -> str:
+        return f"<Client {self._host} {'closed' if self._session is None else 'open'}>"
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, resolver=self._resolver),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={
+                **self._credentials,
+                "User-Agent": f"broadcaster/{_version()}",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+            },
+            timeout=self._timeout,
+            trust_env=False,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def __call__(self, request: Request) -> Reply | Lost | Unsent:
+        """Send *request* once; the network's errors become values.
+
+        Raises:
+            RuntimeError: the client is not open.
+        """
+        if self._session is None:
+            raise RuntimeError("The client is not open")
+        started = self._now()
+        headers = {"Content-Type": "application/json"} if request.body else {}
+        if request.key is not None:
+            headers["Idempotency-Key"] = request.key
+        try:
+            async with self._session.request(
+                request.method,
+                URL(self._base_url + request.path, encoded=True),
+                data=request.body or None,
+                headers=headers,
+                allow_redirects=False,
+            ) as response:
+                body = await _body(response.content)
+                if body is None:
+                    return Lost(reason=ANSWER_TOO_LARGE, started=started, ended=self._now())
+                return Reply(
+                    status=response.status,
+                    headers={name.lower(): value for name, value in response.headers.items()},
+                    body=body,
+                    started=started,
+                    ended=self._now(),
+                )
+        except NETWORK_ERRORS as error:
+            # Only the word goes on: the error itself knows the request's headers, and with them the key.
+            failed = failure(error)
+        if failed.left:
+            return Lost(reason=failed.reason, started=started, ended=self._now())
+        return Unsent(reason=failed.reason, started=started, ended=self._now())
+
+    def _now(self) -> Instant:
+        return Instant.at(self._clock.reading())
+
+
+async def _body(content: aiohttp.StreamReader) -> bytes | None:
+    """Read an answer to its end; ``None`` once it is larger than any honest one."""
+    chunks, size = [], 0
+    async for chunk in content.iter_any():
+        size += len(chunk)
+        if size > LARGEST_ANSWER:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _version() -> str:
+    try:
+        return version("broadcaster")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "0"

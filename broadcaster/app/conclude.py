@@ -1,0 +1,135 @@
+"""After a run, and any time later: manifest, lists to correct, summary, exit code."""
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from broadcaster.core.values import Tally
+from broadcaster.engine.sender import EARLIER_LAUNCH
+from broadcaster.errors import BroadcasterError, ExitCode
+from broadcaster.lists.read import ListSource, open_list
+from broadcaster.store.exports import write_exports, write_summary
+from broadcaster.store.facts import Facts, tally
+from broadcaster.store.files import digest
+from broadcaster.store.manifest import Made, build_manifest, is_current
+from broadcaster.store.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclusion:
+    """What is left of a run when a command ends."""
+
+    code: ExitCode
+    counts: Tally
+    summary: dict[str, Any]
+
+
+def conclude(plan: Plan, *, because: BroadcasterError | None = None) -> Conclusion:
+    """Bring manifest, ``failed.csv``, ``excluded.csv`` and ``summary.json`` up to date.
+
+    Args:
+        plan: of the run; the caller holds its lock.
+        because: what stopped the run, if something did.
+
+    Raises:
+        StoreError: when the disk refuses, or plan or journal are damaged.
+    """
+    made = manifest(plan)
+    facts = Facts.read(plan)
+    counts = tally(plan, facts)
+    code = exit_code(counts, because=because, clashes=made.clashes if made else 0)
+    summary = _summarise(plan, facts, counts, code=code, because=because)
+    phone = plan.head.identity["recipients"]["phone"]
+    write_exports(
+        plan.run_dir, sources={part: source.batches() for part, source in _sources(plan).items()}, phone=phone
+    )
+    write_summary(plan.run_dir.summary, summary)
+    return Conclusion(code=code, counts=counts, summary=summary)
+
+
+def counted(plan: Plan, *, because: BroadcasterError | None = None) -> Conclusion:
+    """Count without writing anything: what is known of a run now."""
+    facts = Facts.read(plan)
+    counts = tally(plan, facts)
+    code = exit_code(counts, because=because)
+    return Conclusion(code=code, counts=counts, summary=_summarise(plan, facts, counts, code=code, because=because))
+
+
+def manifest(plan: Plan) -> Made | None:
+    """Build the manifest unless the one on disk is up to date; ``None`` then."""
+    if is_current(plan):
+        return None
+    return build_manifest(plan, Facts.read(plan), to=plan.run_dir.manifest)
+
+
+def exit_code(counts: Tally, *, because: BroadcasterError | None = None, clashes: int = 0) -> ExitCode:
+    """Return what a run's end means, the gravest first (design.md §3, "When several hold")."""
+    if clashes:
+        return ExitCode.STORE
+    if because is not None and because.exit_code is not ExitCode.STOPPED:
+        return because.exit_code
+    if because is not None or counts.pending:
+        return ExitCode.STOPPED
+    if counts.in_doubt:
+        return ExitCode.SOME_IN_DOUBT
+    return ExitCode.SOME_REJECTED if counts.rejected else ExitCode.DONE
+
+
+def _sources(plan: Plan) -> dict[int, ListSource]:
+    """Return, by part, the lists that still are what they were when they were planned."""
+    found: dict[int, ListSource] = {}
+    for part in plan.parts:
+        lists = part.head.lists
+        recipients = part.head.identity["recipients"]
+        if lists and all(Path(each.path).is_file() and digest(Path(each.path)) == each.sha256 for each in lists):
+            found[part.head.part] = open_list(
+                [each.path for each in lists],
+                base=Path(os.sep),
+                encoding=recipients["encoding"],
+                delimiter=recipients["delimiter"],
+            )
+    return found
+
+
+def _summarise(
+    plan: Plan, facts: Facts, counts: Tally, *, code: ExitCode, because: BroadcasterError | None
+) -> dict[str, Any]:
+    refusals: dict[str, int] = {}
+    earlier = 0
+    for settled in facts.settled.values():
+        if settled.code == EARLIER_LAUNCH:
+            earlier += 1
+        elif settled.code:
+            refusals[settled.code] = refusals.get(settled.code, 0) + 1
+    excluded: dict[str, int] = {}
+    for part in plan.parts:
+        for reason, count in part.head.excluded.items():
+            excluded[reason] = excluded.get(reason, 0) + count
+    return {
+        "campaign": plan.head.campaign,
+        "mode": plan.head.mode,
+        "run_dir": str(plan.run_dir.path),
+        "complete": not (counts.pending or counts.in_doubt),
+        "exit_code": int(code),
+        "stopped_by": because.code if because else None,
+        "why": because.sentence if because else None,
+        "rows": plan.rows,
+        "recipients": sum(part.head.recipients for part in plan.parts),
+        "deliveries": {
+            "accepted": counts.accepted,
+            "rejected": counts.rejected,
+            "in_doubt": counts.in_doubt,
+            "pending": counts.pending,
+            "excluded": counts.excluded,
+        },
+        "excluded_rows": excluded,
+        "batches": {
+            "planned": plan.batches,
+            "settled": len(facts.settled),
+            "accepted_by_an_earlier_launch": earlier,
+            "refusals": refusals,
+        },
+        "written_at": datetime.now(tz=UTC).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,272 @@
+"""Sending a frozen plan: who we are, whether the template may be sent, the run itself, and what is left behind."""
+
+import asyncio
+import random
+import uuid
+from collections.abc import AsyncGenerator, Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from broadcaster.api import lookups
+from broadcaster.app.conclude import Conclusion, conclude, counted
+from broadcaster.app.parts import VERSION, Access, Line, line
+from broadcaster.clock import SystemClock, wall_us
+from broadcaster.core.halt import must_halt
+from broadcaster.core.values import Batch, Tally
+from broadcaster.core.words import Channel
+from broadcaster.engine.ports import Event, Observe, Settled
+from broadcaster.engine.run import execute
+from broadcaster.engine.sender import Terms
+from broadcaster.engine.stop import Stop, on_signals
+from broadcaster.engine.work import Task
+from broadcaster.errors import (
+    BelongsToAnother,
+    BroadcasterError,
+    Halted,
+    StoppedEarly,
+    StoreError,
+    TemplateUnusable,
+)
+from broadcaster.job.model import Api, Limits, Safety
+from broadcaster.operations import OPERATIONS
+from broadcaster.store import account
+from broadcaster.store.facts import Facts, tally, unsettled
+from broadcaster.store.journal import JournalReader
+from broadcaster.store.plan import Head, Plan
+from broadcaster.store.writer import JournalWriter
+
+_FEW = 256  # batches that are decoded at a time
+_MARGIN_SHARE = 1 / 24  # of the idempotency window: one hour of a day (send-protocol.md A2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How to send: the limits, safety and api tables of the job, or of the plan when there is no job at hand."""
+
+    limits: Limits
+    safety: Safety
+    api: Api
+    preflight: bool = True
+
+    @classmethod
+    def of(cls, head: Head, *, preflight: bool) -> "Settings":
+        """Return what the plan remembers."""
+        return cls(
+            limits=Limits.model_validate(head.limits),
+            safety=Safety.model_validate(head.safety),
+            api=Api.model_validate(head.api),
+            preflight=preflight,
+        )
+
+
+@dataclass(slots=True)
+class Watch:
+    """Counts what happens, halts a run that goes wrong, and passes every event on."""
+
+    settings: Settings
+    stop: Stop
+    largest: int
+    observe: Observe
+    accepted: int = 0
+    rejected: int = 0
+    earlier_launch: int = 0
+
+    def __call__(self, event: Event) -> None:
+        """See :class:`broadcaster.engine.ports.Observe`."""
+        if isinstance(event, Settled):
+            self.accepted += event.accepted
+            self.rejected += event.rejected
+            self.earlier_launch += event.earlier_launch
+            safety = self.settings.safety
+            if event.rejected and must_halt(
+                rejected=self.rejected,
+                settled=self.accepted + self.rejected,
+                largest_batch=self.largest,
+                halt_count=safety.halt_count,
+                halt_share=safety.halt_share,
+            ):
+                self.stop.drain(
+                    Halted(
+                        f"{self.rejected} of {self.accepted + self.rejected} deliveries were rejected, which passes "
+                        f"safety.halt_count ({safety.halt_count}) and safety.halt_share ({safety.halt_share}). "
+                        "failed.csv says why; raise the limits to go on"
+                    )
+                )
+        self.observe(event)
+
+
+def has_work(plan: Plan) -> bool:
+    """Whether anything is left that a run may send: nothing of it needs the network."""
+    facts = Facts.read(plan)
+    return bool(facts.claims) or bool(unsettled(plan, facts).any()) or bool(_open_children(facts))
+
+
+async def deliver(
+    plan: Plan,
+    *,
+    to: Access,
+    settings: Settings,
+    observe: Observe,
+    begin: Callable[[Tally, Line], None],
+    stop: Stop | None = None,
+) -> Conclusion:
+    """Send what is not settled and bring the run's files up to date; the caller holds the run's lock.
+
+    Args:
+        plan: frozen.
+        to: the API.
+        settings: how fast, how careful.
+        observe: hears every event; must return at once.
+        begin: called when the first message may leave, with what is known before it.
+        stop: asked to drain or abort by others; SIGINT and SIGTERM are heard in any case.
+
+    Raises:
+        StoreError: a fact could not be written, or a file of the run is damaged.
+    """
+    stop = stop or Stop()
+    because: BroadcasterError | None = None
+    try:
+        await _send(plan, to=to, settings=settings, observe=observe, begin=begin, stop=stop)
+    except StoreError:
+        raise
+    except BroadcasterError as error:
+        because = error
+    because = because or stop.because
+    if stop.aborting:
+        because = because or StoppedEarly("stopped at once; what was in flight is in doubt until the run goes on")
+        return await asyncio.to_thread(counted, plan, because=because)
+    if stop.draining and because is None:
+        because = StoppedEarly("stopped before everything was sent") if has_work(plan) else None
+    return await asyncio.to_thread(conclude, plan, because=because)
+
+
+async def _send(
+    plan: Plan,
+    *,
+    to: Access,
+    settings: Settings,
+    observe: Observe,
+    begin: Callable[[Tally, Line], None],
+    stop: Stop,
+) -> None:
+    clock = SystemClock()
+    head, limits, api = plan.head, settings.limits, settings.api
+    largest = max(part.head.largest_batch for part in plan.parts) * len(head.channels)
+    watch = Watch(settings=settings, stop=stop, largest=largest, observe=observe)
+    opened = line(
+        to,
+        clock=clock,
+        timeout_s=api.timeout,
+        concurrency=limits.concurrency,
+        requests_per_minute=limits.requests_per_minute,
+        messages_per_minute=limits.messages_per_minute,
+        largest=largest,
+    )
+    with JournalWriter(plan.run_dir.journal, version=VERSION) as journal, on_signals(stop):
+        async with opened as api_line:
+            server_us = await _identify(plan, to, api_line, journal)
+            if settings.preflight:
+                await _check_template(head, api_line)
+            if stop.draining:
+                return
+            facts = Facts.read(plan)
+            _register(plan, window_s=api.idempotency_window)
+            begin(tally(plan, facts), api_line)
+            await execute(
+                _tasks(plan, facts),
+                terms=Terms(
+                    message=head.message,
+                    operation=OPERATIONS[head.operation],
+                    window_s=api.idempotency_window,
+                    margin_s=api.idempotency_window * _MARGIN_SHARE,
+                    give_up_after_s=settings.safety.give_up_after,
+                ),
+                send=api_line.client,
+                journal=journal,
+                budget=api_line.pacer,
+                stop=stop,
+                observe=watch,
+                clock=clock,
+                concurrency=limits.concurrency,
+                largest_batch=largest,
+                next_child=min(facts.children, default=0) - 1,
+                server_us=server_us,
+                rand=random.random,
+            )
+
+
+async def _identify(plan: Plan, to: Access, api_line: Line, journal: JournalWriter) -> int | None:
+    """Ask whose key it is, first and alone; refuse another account than the journal's. Return the API's time."""
+    who = await lookups.me(api_line.ask)
+    fingerprint = account.fingerprint(base_url=to.identity, account_id=who.id, profile=to.profile)
+    with JournalReader(plan.run_dir.journal) as reader:
+        known = reader.meta()
+    if known.get("account", fingerprint) != fingerprint:
+        raise BelongsToAnother(
+            f"{plan.run_dir.path} was sent with another account or from another address than this key's; the API "
+            "would not recognise what was sent already. Use the key of that account"
+        )
+    if "account" not in known:
+        await journal.put_meta(
+            account=fingerprint, base_url=to.identity, mode=plan.head.mode, plan=plan.fingerprint, run=uuid.uuid4().hex
+        )
+    return who.reply.server_us
+
+
+async def _check_template(head: Head, api_line: Line) -> None:
+    if head.text is not None:
+        return
+    template = await lookups.template(api_line.ask, id=head.template_id, name=head.template_name)
+    problems = lookups.template_problems(
+        template, channels=[Channel(each) for each in head.channels], parameters=set(head.parameters)
+    )
+    if problems:
+        name = head.template_name or head.template_id
+        raise TemplateUnusable(f"template {name} cannot be sent: {' '.join(problems)} Nobody was messaged")
+
+
+def _register(plan: Plan, *, window_s: float) -> None:
+    with JournalReader(plan.run_dir.journal) as reader:
+        known = reader.meta()
+    account.register(
+        account.Launch(
+            account=known["account"],
+            mode=plan.head.mode,
+            campaign=plan.head.campaign,
+            run=known["run"],
+            run_dir=plan.run_dir.path,
+            keys_sha256=plan.head.keys_sha256,
+        ),
+        now_us=wall_us(),
+        window_s=window_s * (1 - _MARGIN_SHARE),
+    )
+
+
+def _open_children(facts: Facts) -> list[Batch]:
+    return [
+        child for batch, child in facts.children.items() if batch not in facts.settled and batch not in facts.claims
+    ]
+
+
+async def _tasks(plan: Plan, facts: Facts) -> AsyncGenerator[Task, None]:
+    """Yield what is left: claimed without an outcome (oldest first), parts of splits, then what was never claimed."""
+    claimed = plan.fetch([batch for batch in facts.claims if batch >= 0]) | facts.children
+    for number, claim in facts.claims.items():
+        yield Task(batch=claimed[number], claim=claim, attempts=max(1, facts.tried(number)))
+    for child in _open_children(facts):
+        yield Task(batch=child, attempts=facts.tried(child.id))
+    fresh = unsettled(plan, facts)
+    batches = plan.read_batches(lambda numbers: fresh[np.asarray(numbers)])
+    while True:
+        # Decoding a row group takes longer than the loop may stand still.
+        following = await asyncio.to_thread(_next_few, batches)
+        for batch in following:
+            yield Task(batch=batch, attempts=facts.tried(batch.id))
+        if not following:
+            return
+
+
+def _next_few(batches: Iterator[Batch]) -> list[Batch]:
+    return list(islice(batches, _FEW))

@@ -1,0 +1,74 @@
+"""Looking at a run without sending anything: status, verify, manifest."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from broadcaster.app.conclude import Conclusion, conclude, counted
+from broadcaster.errors import DifferenceFound
+from broadcaster.store.audit import Audit, audit
+from broadcaster.store.facts import Facts, tally
+from broadcaster.store.plan import Plan
+from broadcaster.store.rundir import RunDir
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a run stands; ``holder`` names the process that is working on it now."""
+
+    conclusion: Conclusion
+    holder: str | None
+    batches: int
+    settled: int
+    in_doubt: int
+
+
+def status(path: Path) -> Standing:
+    """Read where the run in *path* stands; works while it runs."""
+    run_dir = RunDir(path)
+    plan = Plan.open(run_dir)
+    facts = Facts.read(plan)
+    return Standing(
+        conclusion=counted(plan),
+        holder=run_dir.holder() if run_dir.is_in_use() else None,
+        batches=plan.batches + len(facts.children),
+        settled=len(facts.settled),
+        in_doubt=len(facts.claims),
+    )
+
+
+def rebuild(path: Path) -> Conclusion:
+    """Build the manifest anew from plan and journal, whatever is there."""
+    run_dir = RunDir(path)
+    plan = Plan.open(run_dir)
+    with run_dir.locked():
+        plan.run_dir.manifest.unlink(missing_ok=True)
+        return conclude(plan)
+
+
+def verify(path: Path) -> tuple[Audit, dict[str, Any]]:
+    """Prove that every row is accounted for.
+
+    Returns:
+        What was checked, and the counts.
+
+    Raises:
+        DifferenceFound: naming the first difference.
+        RunLocked: while a run is going on.
+    """
+    run_dir = RunDir(path)
+    plan = Plan.open(run_dir)
+    with run_dir.locked():
+        found = audit(plan)
+        if found.difference is not None:
+            raise DifferenceFound(found.difference)
+        counts = tally(plan, Facts.read(plan))
+    return found, {
+        "rows": plan.rows,
+        "accepted": counts.accepted,
+        "rejected": counts.rejected,
+        "in_doubt": counts.in_doubt,
+        "pending": counts.pending,
+        "excluded": counts.excluded,
+        "total": counts.total,
+    }

@@ -1,0 +1,180 @@
+"""What the use cases share: which API is spoken to, the embedded simulator, the client behind the pacer."""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+from broadcaster.api.client import Client
+from broadcaster.clock import Clock
+from broadcaster.core.values import Lost, Reply, Request, Unsent
+from broadcaster.core.words import Mode
+from broadcaster.engine.pacer import Pacer
+from broadcaster.errors import ConfigError, StoreError
+from broadcaster.job.settings import Secret, load_settings
+
+T = TypeVar("T")
+VERSION = version("broadcaster")
+_SIMULATED_KEY = "simulator"
+_START_S = 30.0  # to wait for the simulator's first line; it takes about one second
+# Read-only requests that go before the senders' own: one connection more than there are senders.
+_SPARE_CONNECTIONS = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Which API, with which credentials. ``identity`` is the base URL as the account's fingerprint has it."""
+
+    base_url: str
+    identity: str
+    key: Secret
+    profile: str | None
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """The headers that prove who we are; never to be shown."""
+        headers = {"x-api-key": self.key.reveal()}
+        if self.profile:
+            headers["x-profile-id"] = self.profile
+        return headers
+
+
+def profile_id(environ: Mapping[str, str]) -> str | None:
+    """Return the profile that plans are made for: part of the idempotency keys."""
+    return environ.get("SENT_PROFILE_ID", "").strip().lower() or None
+
+
+@contextlib.contextmanager
+def access(mode: Mode, environ: Mapping[str, str], *, state: Path | None = None) -> Iterator[Access]:
+    """Yield the API to speak to: Sent's by the environment, or a simulator of our own that lives as long as the block.
+
+    Args:
+        mode: simulated starts the embedded simulator.
+        environ: where key, address and profile come from.
+        state: the simulator's file; ``None`` keeps its state in memory.
+
+    Raises:
+        ConfigError: the environment is not usable.
+        StoreError: the simulator cannot be started.
+    """
+    if mode is not Mode.SIMULATED:
+        settings = load_settings(environ)
+        yield Access(
+            base_url=settings.base_url,
+            identity=settings.base_url,
+            key=settings.key,
+            profile=settings.profile_id,
+        )
+        return
+    with _simulator(environ, state) as url:
+        # The port changes with every start; the account is the one in the state file.
+        yield Access(base_url=url, identity="simulated", key=Secret(_SIMULATED_KEY), profile=profile_id(environ))
+
+
+@contextlib.contextmanager
+def _simulator(environ: Mapping[str, str], state: Path | None) -> Iterator[str]:
+    """Start the simulator as a process of its own; it ends when its standard input closes, however we end."""
+    command = [sys.executable, "-m", "broadcaster.simulator", "--port", "0", "--until-stdin-closes"]
+    command += ["--state", os.fspath(state) if state is not None else ":memory:"]
+    quiet = {name: value for name, value in environ.items() if not name.startswith("SENT_")}
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=quiet,
+        start_new_session=True,  # Ctrl-C in the terminal is for us: the simulator must answer what is in flight
+    )
+    try:
+        yield _url(process)
+    finally:
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(timeout=_START_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def _url(process: "subprocess.Popen[bytes]") -> str:
+    line = process.stdout.readline() if process.stdout else b""
+    try:
+        return str(json.loads(line)["url"])
+    except (ValueError, KeyError):
+        process.kill()
+        said = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
+        raise StoreError(f"the embedded simulator did not start: {said or 'it said nothing'}") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """An open line to the API: ``send`` for the engine, which paces itself; ``ask`` for look-ups, paced here."""
+
+    client: Client
+    pacer: Pacer
+
+    async def ask(self, request: Request) -> Reply | Lost | Unsent:
+        """Send a look-up in its turn."""
+        await self.pacer.turn(0)
+        return await self.client(request)
+
+
+@contextlib.asynccontextmanager
+async def line(
+    to: Access,
+    *,
+    clock: Clock,
+    timeout_s: float,
+    concurrency: int,
+    requests_per_minute: int,
+    messages_per_minute: int,
+    largest: int,
+) -> AsyncIterator[Line]:
+    """Open a client and the one pacer that all its requests pass."""
+    pacer = Pacer(
+        requests_per_minute=requests_per_minute,
+        messages_per_minute=messages_per_minute,
+        largest=largest,
+        clock=clock,
+    )
+    client = Client(
+        base_url=to.base_url,
+        credentials=to.credentials,
+        timeout_s=timeout_s,
+        connections=concurrency + _SPARE_CONNECTIONS,
+        clock=clock,
+    )
+    async with client:
+        yield Line(client=client, pacer=pacer)
+
+
+def run_loop(main: Coroutine[Any, Any, T]) -> T:
+    """Run *main* to its end on the fastest event loop that is installed."""
+    try:
+        import uvloop
+    except ImportError:  # no wheel for this platform
+        return asyncio.run(main)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+
+def mode_of(*, simulate: bool, sandbox: bool) -> Mode:
+    """Return the mode that the flags name.
+
+    Raises:
+        ConfigError: when they name two.
+    """
+    if simulate and sandbox:
+        raise ConfigError("--simulate and --sandbox exclude each other: the simulator is ours, the sandbox is Sent's")
+    return Mode.SIMULATED if simulate else Mode.SANDBOX if sandbox else Mode.LIVE

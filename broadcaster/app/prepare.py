@@ -1,0 +1,382 @@
+"""From a job to a frozen plan in a locked run directory: find, match, build, extend."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from broadcaster.app.parts import VERSION
+from broadcaster.clock import today, wall_us
+from broadcaster.core.sizes import largest_batch, utf16_length
+from broadcaster.core.values import Message, Scope
+from broadcaster.core.words import Channel, Mode, Reason
+from broadcaster.errors import BelongsToAnother, ConfigError, CountUnexpected, ListUnusable
+from broadcaster.job.load import render_campaign
+from broadcaster.job.model import Job
+from broadcaster.lists.columns import choose
+from broadcaster.lists.read import ListSource, open_list
+from broadcaster.lists.suppress import suppressed_numbers
+from broadcaster.operations import OPERATIONS
+from broadcaster.planning.followup import Known
+from broadcaster.planning.pipeline import Audience, Built, Wording, build_part, discard
+from broadcaster.planning.render import Renderer
+from broadcaster.store.plan import Head, ListFile, Plan, write_head
+from broadcaster.store.files import digest
+from broadcaster.store.rundir import RunDir, campaign_dir
+
+FORMAT = "f1"
+_FIRST_GENERATION = "0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What the command line says about a plan."""
+
+    mode: Mode
+    run_dir: Path | None = None
+    runs: Path = Path("runs")
+    day: date | None = None
+    new_date: bool = False
+    strict: bool = False
+    expect_recipients: int | None = None
+    extend: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A plan, whether this call froze it, and what was chosen on the way."""
+
+    plan: Plan
+    fresh: bool
+    chosen: str
+    already_planned: int = 0
+
+
+def locate(job: Job, ask: Ask) -> tuple[RunDir, str]:
+    """Return the run directory of a job and its campaign with the date put in.
+
+    A job with ``{date}`` goes on with an unfinished earlier date, unless a date or ``--new-date`` is given: a run that
+    broke last night must not be forgotten because it is morning.
+    """
+    day = ask.day or today(job.timezone)
+    campaign = render_campaign(job, day=day)
+    if "{date}" in job.campaign and ask.day is None and not ask.new_date and ask.run_dir is None:
+        earlier = _unfinished(job.campaign, ask)
+        if earlier is not None:
+            return earlier
+    return RunDir(ask.run_dir or campaign_dir(ask.runs, campaign, ask.mode)), campaign
+
+
+def _unfinished(template: str, ask: Ask) -> tuple[RunDir, str] | None:
+    """Return the newest unfinished run of the same job at another date."""
+    from broadcaster.store.facts import Facts, tally
+
+    found: list[tuple[int, RunDir, str]] = []
+    for path in ask.runs.glob("*/plan.json"):
+        run_dir = RunDir(path.parent)
+        plan = Plan.open(run_dir)
+        if plan.head.campaign_template == template and plan.head.mode == ask.mode:
+            counts = tally(plan, Facts.read(plan))
+            if counts.pending or counts.in_doubt:
+                found.append((plan.head.planned_us, run_dir, plan.head.campaign))
+    return max(found, key=lambda each: each[0])[1:] if found else None
+
+
+def prepare(job: Job, ask: Ask, *, run_dir: RunDir, campaign: str, profile: str | None) -> Prepared:
+    """Open the frozen plan of a job, or freeze one; the caller holds the lock.
+
+    Raises:
+        BelongsToAnother: the directory holds the plan of another job or list.
+        ListUnusable: the list cannot be read, nobody on it can be messaged, or ``strict`` and a number is invalid.
+        CountUnexpected: the plan does not have the size that was expected or allowed.
+        ConfigError: a key of the job does not fit the list.
+    """
+    try:
+        reading = _open(job)
+    except ListUnusable as error:
+        if not run_dir.is_planned:
+            raise
+        raise ListUnusable(
+            f"{error.sentence}. A plan is frozen already: 'broadcaster resume {run_dir.path}' goes on without the list"
+        ) from error
+    identity = _identity(job, campaign, ask.mode, profile, reading)
+    if run_dir.is_planned:
+        plan = Plan.open(run_dir)
+        if not ask.extend:
+            _match(plan, identity)
+            _check_counts(plan.parts[0].head.excluded, _recipients(plan), plan.deliveries, job, ask)
+            return Prepared(plan=plan, fresh=False, chosen="")
+        _match(plan, identity, only=("campaign", "mode", "profile", "message", "recipients"))
+        return _freeze(job, ask, run_dir, campaign, profile, reading, identity, plan)
+    if ask.extend:
+        raise ConfigError(f"{run_dir.path} holds no plan that could be extended; run it without --extend first")
+    return _freeze(job, ask, run_dir, campaign, profile, reading, identity, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    source: ListSource
+    audience_columns: Any
+    lists: tuple[ListFile, ...]
+    suppress: tuple[str, ...]
+
+
+def _open(job: Job) -> _Reading:
+    recipients = job.recipients
+    source = open_list(recipients.files, base=job.base, encoding=recipients.encoding, delimiter=recipients.delimiter)
+    try:
+        renderer = Renderer(job.message.parameters)
+    except ValueError as error:
+        raise ConfigError(f"message.parameters: {error}; the API refuses such a value") from error
+    columns = choose(
+        source.columns,
+        phone=recipients.phone,
+        id=recipients.id,
+        region=recipients.region,
+        opt_out=recipients.opt_out,
+        needed=renderer.columns,
+        list_name=", ".join(recipients.files),
+    )
+    lists = tuple(ListFile(path=each.path, size=each.size, sha256=each.sha256) for each in source.fingerprints())
+    suppress = tuple(
+        digest(path) if (path := job.resolve(each)).is_file() else str(each) for each in recipients.suppress
+    )
+    return _Reading(source=source, audience_columns=columns, lists=lists, suppress=suppress)
+
+
+def _identity(job: Job, campaign: str, mode: Mode, profile: str | None, reading: _Reading) -> dict[str, Any]:
+    """Return what makes the job this job; limits may change between launches, none of this may."""
+    columns = reading.audience_columns
+    recipients = job.recipients
+    return {
+        "campaign": campaign,
+        "mode": str(mode),
+        "profile": profile,
+        "message": {
+            "template_id": job.message.template_id,
+            "template_name": job.message.template_name,
+            "text": job.message.text,
+            "channels": [str(each) for each in job.message.channels],
+            "parameters": dict(sorted(job.message.parameters.items())),
+        },
+        "recipients": {
+            "phone": columns.phone,
+            "id": columns.id,
+            "region": columns.region,
+            "opt_out": columns.opt_out,
+            "default_region": recipients.default_region,
+            "encoding": recipients.encoding,
+            "delimiter": recipients.delimiter,
+        },
+        "list": [each.sha256 for each in reading.lists],
+        "suppress": list(reading.suppress),
+    }
+
+
+def _match(plan: Plan, identity: Mapping[str, Any], only: tuple[str, ...] | None = None) -> None:
+    frozen = next(part.head.identity for part in reversed(plan.parts) if part.head.kind != "retry")
+    for name in only or identity:
+        if frozen.get(name) == identity[name]:
+            continue
+        where = plan.run_dir.path
+        what = {"list": "list has", "suppress": "suppression list has", "recipients": "columns to use have"}.get(
+            name, f"job's {name} has"
+        )
+        if name == "campaign":
+            raise BelongsToAnother(
+                f"{where} belongs to campaign {frozen['campaign']!r}, not {identity['campaign']!r}; "
+                "choose another --run-dir"
+            )
+        if name in {"mode", "profile"}:
+            raise BelongsToAnother(
+                f"{where} was planned with {name} {frozen.get(name)!r}, not {identity[name]!r}; choose another --run-dir"
+            )
+        raise BelongsToAnother(
+            f"the {what} changed since the plan in {where} was frozen. 'broadcaster resume {where}' goes on with the "
+            "plan as it is; 'broadcaster run JOB --extend' adds the rows that it does not have; a new campaign name "
+            "starts anew"
+        )
+
+
+def _freeze(
+    job: Job,
+    ask: Ask,
+    run_dir: RunDir,
+    campaign: str,
+    profile: str | None,
+    reading: _Reading,
+    identity: dict[str, Any],
+    earlier: Plan | None,
+) -> Prepared:
+    part = len(earlier.parts) if earlier else 0
+    wording = _wording(job, campaign, ask.mode, profile)
+    audience = Audience(
+        source=reading.source,
+        columns=reading.audience_columns,
+        default_region=job.recipients.default_region,
+        suppressed=suppressed_numbers(
+            job.recipients.suppress,
+            base=job.base,
+            phone=reading.audience_columns.phone,
+            default_region=job.recipients.default_region,
+        ),
+    )
+    try:
+        built = build_part(
+            audience,
+            wording,
+            run_dir=run_dir,
+            part=part,
+            first_row=earlier.rows if earlier else 0,
+            first_batch=earlier.batches if earlier else 0,
+            known=Known.of(earlier) if earlier else Known.none(),
+        )
+        if earlier is not None and not built.rows:
+            discard(run_dir, part)
+            return Prepared(
+                plan=earlier, fresh=False, chosen=reading.audience_columns.chosen, already_planned=built.already_planned
+            )
+        before = _recipients(earlier) if earlier else 0
+        messages = (before + built.recipients) * len(wording.channels)
+        if not earlier:
+            _check_anybody(built)
+        _check_counts(built.excluded, before + built.recipients, messages, job, ask)
+        write_head(run_dir, _head(job, ask, campaign, profile, reading, identity, earlier, wording, built, part))
+    except BaseException:
+        discard(run_dir, part)
+        raise
+    return Prepared(
+        plan=Plan.open(run_dir),
+        fresh=True,
+        chosen=reading.audience_columns.chosen,
+        already_planned=built.already_planned,
+    )
+
+
+def _wording(job: Job, campaign: str, mode: Mode, profile: str | None) -> Wording:
+    operation = OPERATIONS[job.kind, job.api.version]
+    message = job.message
+    channels = tuple(message.channels)
+    body_length = max(message.body_length, utf16_length(message.text or ""))
+    if job.limits.messages_per_minute and len(channels) > job.limits.messages_per_minute:
+        raise ConfigError(
+            f"limits.messages_per_minute is {job.limits.messages_per_minute}, but one recipient on "
+            f"{len(channels)} channels is {len(channels)} messages"
+        )
+    return Wording(
+        message=Message(
+            template_id=message.template_id,
+            template_name=message.template_name,
+            text=message.text,
+            scope=Scope(
+                campaign=campaign,
+                generation=_FIRST_GENERATION,
+                mode=mode,
+                profile=profile,
+                method=operation.method,
+                path=operation.path,
+            ),
+        ),
+        parameters=dict(message.parameters),
+        channels=channels,
+        operation=operation,
+        largest_batch=largest_batch(
+            batch_size=job.limits.batch_size,
+            channels=len(channels),
+            auto=channels == (Channel.AUTO,),
+            body_length=body_length,
+            messages_per_minute=job.limits.messages_per_minute,
+            hard_limit=operation.largest_batch,
+        ),
+    )
+
+
+def _head(
+    job: Job,
+    ask: Ask,
+    campaign: str,
+    profile: str | None,
+    reading: _Reading,
+    identity: dict[str, Any],
+    earlier: Plan | None,
+    wording: Wording,
+    built: Built,
+    part: int,
+) -> Head:
+    return Head(
+        format=FORMAT,
+        part=part,
+        kind="extend" if earlier else "first",
+        campaign=campaign,
+        campaign_template=job.campaign,
+        generation=_FIRST_GENERATION,
+        mode=str(ask.mode),
+        profile=profile,
+        operation=(job.kind, job.api.version),
+        template_id=job.message.template_id,
+        template_name=job.message.template_name,
+        text=job.message.text,
+        parameters=dict(job.message.parameters),
+        channels=tuple(str(each) for each in wording.channels),
+        identity=identity,
+        limits=job.limits.model_dump(mode="json"),
+        safety=job.safety.model_dump(mode="json"),
+        api=job.api.model_dump(mode="json"),
+        lists=reading.lists,
+        rows=built.rows,
+        excluded=built.excluded,
+        recipients=built.recipients,
+        deliveries=built.recipients * len(wording.channels),
+        batches=built.batches,
+        largest_batch=built.largest_batch,
+        first_row=earlier.rows if earlier else 0,
+        first_batch=earlier.batches if earlier else 0,
+        keys_sha256=built.keys_sha256,
+        sha256=built.sha256,
+        previous=earlier.fingerprint if earlier else None,
+        code=VERSION,
+        planned_us=wall_us(),
+    )
+
+
+def _recipients(plan: Plan) -> int:
+    return sum(part.head.recipients for part in plan.parts)
+
+
+def _check_anybody(built: Built) -> None:
+    if not built.recipients:
+        reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in built.excluded.items())
+        raise ListUnusable(
+            f"none of the {built.rows} rows can be messaged ({reasons}); "
+            "check recipients.phone and recipients.default_region"
+        )
+
+
+def _check_counts(excluded: Mapping[str, int], recipients: int, messages: int, job: Job, ask: Ask) -> None:
+    invalid = excluded.get(Reason.INVALID_NUMBER, 0)
+    if ask.strict and invalid:
+        raise ListUnusable(f"{invalid} rows have an invalid number, and --strict allows none; nothing was planned")
+    if ask.expect_recipients is not None and recipients != ask.expect_recipients:
+        raise CountUnexpected(
+            f"the plan has {recipients} recipients, and --expect-recipients says {ask.expect_recipients}; "
+            "nothing was sent. Check that it is the right list"
+        )
+    limits = job.limits
+    if limits.max_messages and messages > limits.max_messages:
+        raise CountUnexpected(
+            f"the plan has {messages} messages, more than limits.max_messages ({limits.max_messages}); nothing was sent"
+        )
+    if limits.max_cost is not None and messages * (limits.price_per_message or 0) > limits.max_cost:
+        cost = messages * (limits.price_per_message or 0)
+        raise CountUnexpected(
+            f"{messages} messages would cost {cost:.2f}, more than limits.max_cost ({limits.max_cost:.2f}); "
+            "nothing was sent"
+        )
+
+
+def unplan(run_dir: RunDir) -> None:
+    """Take back a first plan that was frozen a moment ago and of which nothing was ever claimed."""
+    run_dir.head(0).unlink(missing_ok=True)
+    discard(run_dir, 0)
+    run_dir.manifest.unlink(missing_ok=True)

@@ -1,0 +1,142 @@
+"""``test``: one real message to a number of one's own, with the first row's parameters."""
+
+from dataclasses import dataclass
+from itertools import islice
+
+from broadcaster.app.parts import Access, line
+from broadcaster.clock import SystemClock, today, wall_us
+from broadcaster.core.classify import classify
+from broadcaster.core.keys import idempotency_key
+from broadcaster.core.retry import RetryPolicy, delay_s
+from broadcaster.core.values import Batch, Heard, Lost, Message, Reply, Scope, Unsent, Verdict
+from broadcaster.core.words import Action, Executed, Mode
+from broadcaster.engine.retrying import persist
+from broadcaster.errors import BroadcasterError, ConfigError, Halted, ListUnusable, RequestRefused, Unreachable
+from broadcaster.job.load import render_campaign
+from broadcaster.job.model import Job
+from broadcaster.lists.columns import choose
+from broadcaster.lists.read import open_list
+from broadcaster.operations import OPERATIONS
+from broadcaster.phones import parse_number
+from broadcaster.planning.render import COMPLETE, Renderer
+
+_ATTEMPTS = 5  # somebody is waiting in front of the screen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What came of the test message. ``message_id`` is one per channel."""
+
+    message_ids: tuple[str, ...]
+    request_id: str
+    parameters: str
+
+
+async def send_test(job: Job, *, number: str, to: Access, mode: Mode) -> Tried:
+    """Send the job's message once to *number*, under a generation of its own.
+
+    Raises:
+        ConfigError: the number is not valid, or the API refuses the request.
+        ListUnusable: no row of the list has all parameters.
+        AccountRefused, Unreachable, Halted: as the API answers.
+    """
+    clock = SystemClock()
+    found = parse_number(number, region=job.recipients.default_region)
+    if found is None:
+        raise ConfigError("--to is not a valid number; write it with its country code, such as +14155550100")
+    parameters = _first_parameters(job)
+    operation = OPERATIONS[job.kind, job.api.version]
+    message = Message(
+        template_id=job.message.template_id,
+        template_name=job.message.template_name,
+        text=job.message.text,
+        scope=Scope(
+            campaign=render_campaign(job, day=today(job.timezone)),
+            generation=f"t{wall_us()}",
+            mode=mode,
+            profile=to.profile,
+            method=operation.method,
+            path=operation.path,
+        ),
+    )
+    bare = Batch(id=0, key="", to=(found,), channels=tuple(job.message.channels), parameters=parameters)
+    key = idempotency_key(operation.encode(message, bare), scope=message.scope)
+    batch = Batch(id=0, key=key, to=bare.to, channels=bare.channels, parameters=parameters)
+    opened = line(
+        to,
+        clock=clock,
+        timeout_s=job.api.timeout,
+        concurrency=1,
+        requests_per_minute=job.limits.requests_per_minute,
+        messages_per_minute=job.limits.messages_per_minute,
+        largest=batch.deliveries,
+    )
+    async with opened as api_line:
+        request = operation.request(message, batch)
+        doubtful = False
+        attempts = 0
+
+        async def attempt() -> tuple[Verdict, Reply | Lost | Unsent, Heard | None]:
+            nonlocal doubtful, attempts
+            attempts += 1
+            result = await api_line.ask(request)
+            heard = operation.hear(batch, result) if isinstance(result, Reply) else None
+            verdict = classify(
+                heard if heard is not None else result,  # type: ignore[arg-type]  # heard is None only without a reply
+                repeat=operation.repeat,
+                doubtful=doubtful,
+            )
+            doubtful = doubtful or verdict.executed is Executed.UNKNOWN
+            return verdict, result, heard
+
+        tried = await attempt()
+        if tried[0].action is Action.REPEAT:
+            tried = await persist(
+                tried,
+                attempt,
+                unfinished=lambda each: each[0].action is Action.REPEAT,
+                delay_s=lambda each, failed: delay_s(
+                    failed, policy=RetryPolicy(), retry_after_s=each[0].retry_after_s, rand=0.5
+                ),
+                sleep=clock.sleep,
+                give_up=lambda: attempts >= _ATTEMPTS,
+            )
+    verdict, result, heard = tried
+    if verdict.action is not Action.ACCEPT or not isinstance(result, Reply):
+        raise _refusal(verdict)
+    reading = operation.read(batch, result.body)
+    return Tried(
+        message_ids=tuple(each for each in reading.message_ids if each is not None),
+        request_id=heard.request_id if heard else "",
+        parameters=parameters.decode(),
+    )
+
+
+def _refusal(verdict: Verdict) -> BroadcasterError:
+    if verdict.action is Action.REPEAT:
+        return Unreachable(f"the API did not accept the test message: {verdict.sentence}")
+    kind = verdict.error or (RequestRefused if verdict.executed is Executed.NO else Halted)
+    return kind(f"the test message was not accepted: {verdict.sentence}")
+
+
+def _first_parameters(job: Job) -> bytes:
+    """Return the parameters of the first row that has all of them."""
+    recipients = job.recipients
+    renderer = Renderer(job.message.parameters)
+    source = open_list(recipients.files, base=job.base, encoding=recipients.encoding, delimiter=recipients.delimiter)
+    columns = choose(
+        source.columns,
+        phone=recipients.phone,
+        id=recipients.id,
+        region=recipients.region,
+        opt_out=recipients.opt_out,
+        needed=renderer.columns,
+        list_name=", ".join(recipients.files),
+    )
+    for batch in islice(source.batches([columns.phone, *renderer.columns]), 1):
+        sets, state = renderer.render(batch)
+        complete = [number for number, each in zip(sets.tolist(), state.tolist(), strict=True) if each == COMPLETE]
+        if complete:
+            first: bytes = renderer.sets[complete[0]]
+            return first
+    raise ListUnusable("no row of the list has all the columns that the message needs")

@@ -1,0 +1,87 @@
+"""The commands: each parses, asks, calls a use case and prints. Errors become exit codes in one place.
+
+A command's module is imported when it is used, so that ``broadcaster --help`` answers at once.
+"""
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from broadcaster.cli.exits import EXIT_CODES, leave
+
+_COMMANDS = {
+    "run": "Plan a job, show the plan, ask, and send. Goes on where a run stopped.",
+    "send": "The same for a list, without a job file.",
+    "plan": "Freeze a job's plan and print it. Needs neither network nor key.",
+    "test": "Send a job's message once, to a number of your own.",
+    "resume": "Go on with a stopped run.",
+    "status": "Where a run stands.",
+    "verify": "Prove that every row of a run is accounted for.",
+    "manifest": "Build a run's manifest anew.",
+    "simulate": "Start a local Sent API to try things on.",
+}
+
+
+class _Commands(click.Group):
+    """The commands by name, imported when used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order in which people need them."""
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command."""
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"broadcaster.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Name the nearest command when there is no such one."""
+        import difflib
+
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(_COMMANDS)}"
+            raise click.UsageError(f"there is no command '{args[0]}'{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Explain the exit codes."""
+        del ctx
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(int(code)), meaning) for code, meaning in EXIT_CODES.items()])
+        with formatter.section("Environment"):
+            formatter.write_dl(
+                [
+                    ("SENT_DM_API_KEY", "the API key, or SENT_DM_API_KEY_FILE: a file that holds it"),
+                    ("SENT_BASE_URL", "address of the API (https://api.sent.dm)"),
+                    ("SENT_PROFILE_ID", "act for this profile"),
+                ]
+            )
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+@click.version_option(package_name="broadcaster")
+def cli() -> None:
+    """Send one message to a list of people through the Sent API, nobody twice and nobody lost.
+
+    \b
+    Try it without an account:
+      broadcaster run jobs/spring_sale.toml --simulate
+    """  # noqa: D301 - \b is click's mark for "do not wrap"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    leave(lambda: cli.main(args=sys.argv[1:] if arguments is None else arguments, standalone_mode=False))

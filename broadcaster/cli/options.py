@@ -1,0 +1,78 @@
+"""Options that several commands share, each described once."""
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from broadcaster.core.words import Mode
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Day(click.ParamType[date]):
+    name = "YYYY-MM-DD"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a date such as 2026-12-01", param, ctx)
+
+
+JOB = click.argument("job_file", metavar="JOB.toml", type=click.Path(path_type=Path))
+RUN_DIR = click.argument("path", metavar="RUN_DIR", type=click.Path(path_type=Path))
+
+_RUN_DIR = click.option(
+    "--run-dir", type=click.Path(path_type=Path, file_okay=False), help="Where to keep the run (runs/CAMPAIGN)."
+)
+_SIMULATE = click.option("--simulate", is_flag=True, help="Send to an embedded simulator: no account needed.")
+_SANDBOX = click.option("--sandbox", is_flag=True, help="Send with Sent's own sandbox flag: nobody is messaged.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON summary on standard output.")
+_YES = click.option("--yes", "-y", is_flag=True, help="Do not ask before sending.")
+_EXPECT = click.option(
+    "--expect-recipients", type=click.IntRange(min=0), metavar="N", help="Refuse a plan that has not N recipients."
+)
+_STRICT = click.option("--strict", is_flag=True, help="Refuse a list with an invalid number.")
+_EXTEND = click.option("--extend", is_flag=True, help="Add the rows that the frozen plan does not have.")
+_NO_PREFLIGHT = click.option("--no-preflight", is_flag=True, help="Do not look the template up first.")
+_DATE = click.option("--date", "day", type=_Day(), help="What {date} in the campaign stands for (today).")
+_NEW_DATE = click.option("--new-date", is_flag=True, help="Start today's run although an earlier date is unfinished.")
+
+
+def json_output(function: F) -> F:
+    """Add ``--json``."""
+    return _JSON(function)
+
+
+def mode_flags(function: F) -> F:
+    """Add ``--simulate`` and ``--sandbox``."""
+    return _SIMULATE(_SANDBOX(function))
+
+
+def planning(function: F) -> F:
+    """Add what a command that plans may be told."""
+    for option in (_JSON, _NEW_DATE, _DATE, _EXTEND, _STRICT, _EXPECT, _SANDBOX, _SIMULATE, _RUN_DIR):
+        function = option(function)
+    return function
+
+
+def sending(function: F) -> F:
+    """Add what a command that sends may be told besides."""
+    return _YES(_NO_PREFLIGHT(function))
+
+
+def going_on(function: F) -> F:
+    """Add what a command may be told that goes on with a plan."""
+    for option in (_JSON, _NO_PREFLIGHT, _EXPECT, _SANDBOX, _SIMULATE, _YES):
+        function = option(function)
+    return function
+
+
+def flags_of(mode: Mode) -> str:
+    """Return the flag that a mode needs on the command line, with a space before it; nothing for live."""
+    return {Mode.SIMULATED: " --simulate", Mode.SANDBOX: " --sandbox"}.get(mode, "")

@@ -1,0 +1,160 @@
+"""What ``run``, ``send`` and ``resume`` do after the plan: show, confirm, send, tell how it ended."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from broadcaster.app.conclude import Conclusion, conclude
+from broadcaster.app.deliver import Settings, deliver, has_work
+from broadcaster.app.parts import access, profile_id, run_loop
+from broadcaster.app.prepare import Ask, Prepared, locate, prepare, unplan
+from broadcaster.cli.screen import Watcher, busy, console, show_plan
+from broadcaster.core.words import Mode
+from broadcaster.errors import ConfigError, ExitCode
+from broadcaster.job.model import Job, Limits
+from broadcaster.planning.preview import Preview, preview
+from broadcaster.store.journal import JournalReader
+from broadcaster.store.plan import Plan
+
+_TYPE_THE_COUNT = 10_000  # recipients above which "y" is too easily said
+
+
+def plan_job(job: Job, ask: Ask, *, keep: bool = True) -> tuple[Prepared, Preview]:
+    """Freeze a job's plan with its manifest, or open the one that is there; the caller prints it.
+
+    Without *keep* nothing stays on disk.
+    """
+    import tempfile
+
+    if not keep:
+        with tempfile.TemporaryDirectory(prefix="broadcaster-") as directory:
+            ask = Ask(**{**_fields(ask), "run_dir": Path(directory) / "run"})
+            return plan_job(job, ask)
+    run_dir, campaign = locate(job, ask)
+    run_dir.create()
+    with run_dir.locked():
+        with busy("planning …"):
+            prepared = prepare(job, ask, run_dir=run_dir, campaign=campaign, profile=profile_id(os.environ))
+        conclude(prepared.plan)
+        return prepared, _preview(prepared.plan, job.limits)
+
+
+def run_job(job: Job, ask: Ask, *, yes: bool, preflight: bool, as_json: bool) -> ExitCode:
+    """Plan *job* (or go on with its plan), confirm, send; return how it ended."""
+    _require_answer(yes=yes)
+    run_dir, campaign = locate(job, ask)
+    run_dir.create()
+    with run_dir.locked():
+        with busy("planning …"):
+            prepared = prepare(job, ask, run_dir=run_dir, campaign=campaign, profile=profile_id(os.environ))
+        plan = prepared.plan
+        settings = Settings(limits=job.limits, safety=job.safety, api=job.api, preflight=preflight)
+        shown = _preview(plan, settings.limits)
+        show_plan(shown, chosen=prepared.chosen, already_planned=prepared.already_planned)
+        if not _confirmed(plan, shown, yes=yes):
+            if prepared.fresh and len(plan.parts) == 1:
+                unplan(run_dir)
+            click.echo("Nothing was sent, and no plan was kept.", err=True)
+            return ExitCode.STOPPED
+        return _send(plan, settings, as_json=as_json)
+
+
+def resume_run(plan: Plan, *, yes: bool, preflight: bool, as_json: bool) -> ExitCode:
+    """Go on with a frozen plan; the caller holds the lock."""
+    settings = Settings.of(plan.head, preflight=preflight)
+    shown = _preview(plan, settings.limits)
+    if not _was_started(plan):
+        _require_answer(yes=yes)
+        show_plan(shown)
+        if not _confirmed(plan, shown, yes=yes):
+            click.echo("Nothing was sent.", err=True)
+            return ExitCode.STOPPED
+    return _send(plan, settings, as_json=as_json)
+
+
+def _send(plan: Plan, settings: Settings, *, as_json: bool) -> ExitCode:
+    if not has_work(plan):
+        conclusion = conclude(plan)
+        click.echo("Everything in this run is settled; nothing was sent.", err=True)
+        return tell(plan, conclusion, as_json=as_json)
+    with (
+        access(Mode(plan.head.mode), os.environ, state=plan.run_dir.simulator) as to,
+        Watcher() as watcher,
+    ):
+        conclusion = run_loop(deliver(plan, to=to, settings=settings, observe=watcher, begin=watcher.begin))
+    return tell(plan, conclusion, as_json=as_json)
+
+
+def tell(plan: Plan, conclusion: Conclusion, *, as_json: bool) -> ExitCode:
+    """Print how a run ended: for people on stderr, for machines on stdout."""
+    counts = conclusion.counts
+    screen = console()
+    screen.print(
+        f"{counts.accepted:,} accepted · {counts.rejected:,} rejected · {counts.in_doubt:,} in doubt · "
+        f"{counts.pending:,} pending · {counts.excluded:,} excluded"
+    )
+    why = conclusion.summary["why"]
+    if why:
+        click.echo(f"Stopped: {why}", err=True)
+    earlier = conclusion.summary["batches"]["accepted_by_an_earlier_launch"]
+    if earlier:
+        screen.print(f"{earlier:,} batches had been sent by an earlier launch of this campaign; nobody got them twice.")
+    for code, count in conclusion.summary["batches"]["refusals"].items():
+        screen.print(f"  {count:,} requests refused: {code}")
+    for path in (plan.run_dir.failed, plan.run_dir.excluded):
+        if path.exists():
+            screen.print(f"  {path}")
+    if plan.run_dir.manifest.exists():
+        screen.print(f"  {plan.run_dir.manifest}")
+    if counts.pending or counts.in_doubt:
+        click.echo(f"To go on: broadcaster resume {plan.run_dir.path}", err=True)
+    if as_json:
+        print_json(conclusion.summary)
+    return conclusion.code
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """Print one JSON object on standard output."""
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def _preview(plan: Plan, limits: Limits) -> Preview:
+    return preview(
+        plan,
+        requests_per_minute=limits.requests_per_minute,
+        messages_per_minute=limits.messages_per_minute,
+    )
+
+
+def _require_answer(*, yes: bool) -> None:
+    """Refuse to begin what nobody can confirm."""
+    if not yes and not sys.stdin.isatty():
+        raise ConfigError("nobody can be asked here (standard input is no terminal); add --yes to send without asking")
+
+
+def _confirmed(plan: Plan, shown: Preview, *, yes: bool) -> bool:
+    if yes or _was_started(plan) or not has_work(plan):
+        return True
+    people = f"{shown.recipients:,} {'person' if shown.recipients == 1 else 'people'}"
+    where = {"live": "", "sandbox": " in Sent's sandbox", "simulated": " in the simulator"}[shown.mode]
+    if shown.recipients <= _TYPE_THE_COUNT or shown.mode != Mode.LIVE:
+        return click.confirm(f"Send to {people}{where}?", err=True)
+    typed: str = click.prompt(f"Type the number of recipients to send to {people}", default="", err=True)
+    return typed.replace(",", "").strip() == str(shown.recipients)
+
+
+def _was_started(plan: Plan) -> bool:
+    """Whether anything of the plan was ever claimed."""
+    if not plan.run_dir.journal.exists():
+        return False
+    with JournalReader(plan.run_dir.journal) as journal:
+        return journal.first_claim_us() is not None
+
+
+def _fields(ask: Ask) -> dict[str, Any]:
+    return {name: getattr(ask, name) for name in Ask.__dataclass_fields__}

@@ -1,0 +1,129 @@
+"""``broadcaster send``: a job from the command line."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+
+from broadcaster.cli import options
+from broadcaster.errors import ExitCode
+
+
+@click.command(name="send")
+@click.argument("lists", metavar="LIST...", nargs=-1, required=True)
+@click.option("--campaign", required=True, help="Within one campaign nobody is messaged twice.")
+@click.option("--template-id", help="The template to send.")
+@click.option("--template-name", help="The same by its name.")
+@click.option("--text", help="A text instead of a template.")
+@click.option(
+    "--param", "parameters", multiple=True, metavar="NAME=VALUE", help="A template parameter; {column} works."
+)
+@click.option(
+    "--channel", "channels", multiple=True, help="sms, whatsapp or rcs; none: the API picks. Two are two messages."
+)
+@click.option("--phone", help="Column of the numbers.")
+@click.option("--id", "id_", help="Column of your own id, carried through to the manifest.")
+@click.option("--region", help="Country of numbers without a country code, such as US.")
+@click.option("--suppress", multiple=True, help="A list of numbers that must not be messaged.")
+@click.option("--delimiter", help="Of a CSV file.")
+@click.option("--encoding", help="Of a text file.")
+@click.option("--timezone", help="For {date} in the campaign.")
+@click.option("--batch-size", type=int, help="Recipients per request at the most.")
+@click.option("--requests-per-minute", type=int, help="The account's limit; 0: none.")
+@click.option("--messages-per-minute", type=int, help="The account's limit; 0: none.")
+@click.option("--concurrency", type=int, help="Requests under way at once.")
+@click.option("--max-messages", type=int, help="Refuse a larger plan.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and keep nothing.")
+@options.planning
+@options.sending
+def command(
+    lists: tuple[str, ...],
+    *,
+    parameters: tuple[str, ...],
+    channels: tuple[str, ...],
+    suppress: tuple[str, ...],
+    id_: str | None,
+    region: str | None,
+    dry_run: bool,
+    run_dir: Path | None,
+    simulate: bool,
+    sandbox: bool,
+    expect_recipients: int | None,
+    strict: bool,
+    extend: bool,
+    day: date | None,
+    new_date: bool,
+    as_json: bool,
+    no_preflight: bool,
+    yes: bool,
+    **others: Any,
+) -> ExitCode:
+    """Send to a list without a job file: plan, show, ask, send.
+
+    \b
+    Example:
+      broadcaster send sample_data/customers.csv --campaign hello-2026 \\
+        --template-id 3f2504e0-4f89-41d3-9a0c-0305e82c3301 --channel sms \\
+        --param name={first_name} --param code=SPRING --region US --simulate
+    """  # noqa: D301 - \b is click's mark for "do not wrap"
+    from broadcaster.app.parts import mode_of
+    from broadcaster.app.prepare import Ask
+    from broadcaster.cli.running import plan_job, print_json, run_job
+    from broadcaster.cli.screen import show_plan
+    from broadcaster.job.load import job_from
+
+    values = {
+        "campaign": others["campaign"],
+        "timezone": others["timezone"],
+        "recipients": {
+            "file": list(lists),
+            "phone": others["phone"],
+            "id": id_,
+            "default_region": region,
+            "suppress": list(suppress) or None,
+            "encoding": others["encoding"],
+            "delimiter": others["delimiter"],
+        },
+        "message": {
+            "template_id": others["template_id"],
+            "template_name": others["template_name"],
+            "text": others["text"],
+            "channels": list(channels) or None,
+            "parameters": dict(_pair(each) for each in parameters) or None,
+        },
+        "limits": {
+            name: others[name]
+            for name in ("batch_size", "requests_per_minute", "messages_per_minute", "concurrency", "max_messages")
+        },
+    }
+    job = job_from(_given(values), base=Path.cwd(), name="the command line")
+    ask = Ask(
+        mode=mode_of(simulate=simulate, sandbox=sandbox),
+        run_dir=run_dir,
+        day=day,
+        new_date=new_date,
+        strict=strict,
+        expect_recipients=expect_recipients,
+        extend=extend,
+    )
+    if dry_run:
+        prepared, shown = plan_job(job, ask, keep=False)
+        show_plan(shown, chosen=prepared.chosen)
+        if as_json:
+            print_json(shown.to_dict())
+        return ExitCode.DONE
+    return run_job(job, ask, yes=yes, preflight=not no_preflight, as_json=as_json)
+
+
+def _pair(written: str) -> tuple[str, str]:
+    name, equals, value = written.partition("=")
+    if not equals or not name:
+        raise click.UsageError(f"--param {written!r} is not NAME=VALUE, such as name={{first_name}}")
+    return name, value
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what was not given, so that the job's defaults hold."""
+    kept = {name: _given(value) if isinstance(value, dict) else value for name, value in values.items()}
+    return {name: value for name, value in kept.items() if value is not None}

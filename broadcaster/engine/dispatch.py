@@ -1,0 +1,96 @@
+"""The one line in which every attempt waits for its turn and, where it needs one, for its claim.
+
+Theory of operation. The pace is taken *before* the claim: a claim must not age while its request waits. Whoever is at the
+head waits for the limit; those behind it whose turn needs no wait join it, and the claims of the group are committed
+together: one fsync serves many. First come, first served, so that a large batch is never starved by small ones.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from broadcaster.clock import Clock
+from broadcaster.core.values import Batch, Claim, Instant
+from broadcaster.engine.ports import Budget, Journal
+from broadcaster.engine.stop import Stop
+
+
+class Drained(Exception):
+    """The run drains: no turn, no claim, nothing was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    batch: Batch
+    needs_claim: bool
+    server_us: int | None
+    granted: "asyncio.Future[Claim | None]"
+
+
+class Dispatcher:
+    """Grants turns and claims, in order."""
+
+    def __init__(self, *, budget: Budget, journal: Journal, clock: Clock, stop: Stop) -> None:
+        self._budget = budget
+        self._journal = journal
+        self._clock = clock
+        self._stop = stop
+        self._line: asyncio.Queue[_Wish] = asyncio.Queue()  # bounded by the number of senders: one wish each
+
+    async def admit(self, batch: Batch, *, needs_claim: bool, server_us: int | None) -> Claim | None:
+        """Return when the batch's bytes may leave; the new claim when one was needed.
+
+        Raises:
+            Drained: when the run drains first.
+        """
+        granted: asyncio.Future[Claim | None] = asyncio.get_running_loop().create_future()
+        await self._line.put(_Wish(batch, needs_claim, server_us, granted))
+        return await granted
+
+    async def run(self) -> None:
+        """Serve the line until cancelled."""
+        while True:
+            group = [await self._line.get()]
+            if not await self._turn(group[0].batch.deliveries):
+                self._refuse(group)
+                continue
+            while not self._line.empty():
+                following = self._line.get_nowait()
+                if not self._budget.ready(following.batch.deliveries):
+                    # It was taken out of the line, so it is served next: before anybody who came later.
+                    await self._grant(group)
+                    group = [following]
+                    if not await self._turn(following.batch.deliveries):
+                        self._refuse(group)
+                        group = []
+                        break
+                    continue
+                await self._budget.turn(following.batch.deliveries)
+                group.append(following)
+            await self._grant(group)
+
+    async def _turn(self, messages: int) -> bool:
+        """Wait for a turn, but not beyond a drain; return whether it was given."""
+        if self._stop.draining:
+            return False
+        if self._budget.ready(messages):
+            await self._budget.turn(messages)
+            return True
+        return await self._stop.unless_drained(self._budget.turn(messages))
+
+    async def _grant(self, group: list[_Wish]) -> None:
+        since = Instant.at(self._clock.reading())
+        claims = {
+            wish.batch.id: Claim(batch=wish.batch.id, since=since, server_us=wish.server_us)
+            for wish in group
+            if wish.needs_claim
+        }
+        if claims:
+            await self._journal.claim(list(claims.values()))
+        for wish in group:
+            if not wish.granted.done():
+                wish.granted.set_result(claims.get(wish.batch.id))
+
+    def _refuse(self, group: list[_Wish]) -> None:
+        for wish in group:
+            if not wish.granted.done():
+                wish.granted.set_exception(Drained())

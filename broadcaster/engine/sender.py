@@ -1,0 +1,354 @@
+"""One batch from its first attempt to its outcome.
+
+Theory of operation. A batch has at most one *claim*: the start of the earliest attempt that may have executed. As long as
+every attempt provably created nothing, the next one replaces the claim, so that it does not age; from the first doubtful
+attempt on the claim stands, and the same key and bytes may go again only while :func:`may_repeat` allows it. What an
+answer means is decided in ``core.classify``; what follows is done here.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from broadcaster.clock import Clock
+from broadcaster.core.classify import classify
+from broadcaster.core.doubt import may_repeat
+from broadcaster.core.keys import idempotency_key
+from broadcaster.core.retry import RetryPolicy, delay_s
+from broadcaster.core.split import cut_after_400
+from broadcaster.core.values import (
+    Attempt,
+    Batch,
+    Blame,
+    Child,
+    Claim,
+    Heard,
+    Instant,
+    Lost,
+    Message,
+    Outcome,
+    Reply,
+    Request,
+    Unsent,
+    Verdict,
+)
+from broadcaster.core.words import Action, Executed, On5xx, State
+from broadcaster.engine.dispatch import Dispatcher, Drained
+from broadcaster.engine.ports import Budget, Journal, Observe, Send, Settled, Waiting
+from broadcaster.engine.retrying import persist
+from broadcaster.engine.stop import Stop
+from broadcaster.engine.work import Task
+from broadcaster.errors import Halted, StoreDamaged, Unreachable
+from broadcaster.operations.model import Operation
+
+EARLIER_LAUNCH = "earlier_launch"  # outcome.code of an answer to a key that this journal never sent
+_SERVER_ERROR = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What holds for every batch of a run."""
+
+    message: Message
+    operation: Operation
+    window_s: float
+    margin_s: float
+    give_up_after_s: float
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    on_5xx: On5xx = On5xx.RETRY
+    bisections: int = 40  # requests that looking for an unnamed bad recipient may cost in one run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Try:
+    """One attempt with its meaning."""
+
+    verdict: Verdict
+    result: Reply | Lost | Unsent | None = None  # None: nothing was sent
+    heard: Heard | None = None
+
+
+@dataclass(slots=True)
+class _History:
+    """What is known of a batch's attempts."""
+
+    attempts: int
+    claim: Claim | None  # of the earliest attempt that may have executed
+    claimed: bool = False  # whether the journal holds a claim, doubtful or not
+    first_us: int | None = None
+
+    @property
+    def doubtful(self) -> bool:
+        return self.claim is not None
+
+
+class Shared:
+    """What the senders of a run know together."""
+
+    def __init__(self, *, clock: Clock, next_child: int, bisections: int) -> None:
+        self.server_us: int | None = None
+        self.answered_s = clock.monotonic()
+        self.next_child = next_child
+        self.bisections_left = bisections
+        self.largest_answer_row = 0.0  # bytes of an accepting answer, per delivery
+
+
+class Sender:
+    """Delivers batches, one at a time."""
+
+    def __init__(
+        self,
+        *,
+        terms: Terms,
+        send: Send,
+        journal: Journal,
+        budget: Budget,
+        line: Dispatcher,
+        stop: Stop,
+        observe: Observe,
+        clock: Clock,
+        shared: Shared,
+        rand: Callable[[], float],
+    ) -> None:
+        self._terms = terms
+        self._send = send
+        self._journal = journal
+        self._budget = budget
+        self._line = line
+        self._stop = stop
+        self._observe = observe
+        self._clock = clock
+        self._shared = shared
+        self._rand = rand
+
+    async def deliver(self, task: Task) -> Sequence[Task]:
+        """Deliver a batch; return the tasks that a split leaves.
+
+        Raises:
+            StoreError: when a fact could not be written; nothing may be sent after that.
+        """
+        batch = task.batch
+        request = self._terms.operation.request(self._terms.message, batch)
+        if idempotency_key(request.body, scope=self._terms.message.scope) != batch.key:
+            raise StoreDamaged(
+                f"batch {batch.id} does not encode to the bytes that its key was taken from: the plan is damaged, "
+                "or was made by a version with another format; restore it, or finish with the version that planned it"
+            )
+        history = _History(attempts=task.attempts, claim=task.claim)
+
+        async def attempt() -> _Try:
+            return await self._attempt(batch, request, history)
+
+        tried = await attempt()
+        if tried.verdict.action is Action.REPEAT:
+            tried = await persist(
+                tried,
+                attempt,
+                unfinished=lambda each: each.verdict.action is Action.REPEAT,
+                delay_s=self._delay_s,
+                sleep=self._stop.sleep,
+                give_up=lambda: self._stop.draining,
+            )
+        return await self._conclude(batch, tried, history)
+
+    # ---- one attempt ------------------------------------------------------------------------------------------------
+
+    async def _attempt(self, batch: Batch, request: Request, history: _History) -> _Try:
+        refusal = self._may_not_repeat(history)
+        if refusal is not None:
+            return _Try(verdict=refusal)
+        try:
+            claim = await self._line.admit(batch, needs_claim=not history.doubtful, server_us=self._shared.server_us)
+        except Drained:
+            return _Try(verdict=Verdict(action=Action.REPEAT, executed=Executed.NO, code="drained"))
+        history.attempts += 1
+        history.claimed = True
+        result = await self._send(request)
+        heard = self._terms.operation.hear(batch, result) if isinstance(result, Reply) else None
+        verdict = classify(
+            heard if heard is not None else result,  # type: ignore[arg-type]  # heard is None only without a reply
+            repeat=self._terms.operation.repeat,
+            doubtful=history.doubtful,
+            on_5xx=self._terms.on_5xx,
+        )
+        if history.first_us is None:
+            history.first_us = result.started.wall_us
+        self._hear(result, verdict)
+        tried = _Try(verdict=verdict, result=result, heard=heard)
+        if verdict.action is Action.REPEAT:
+            await self._journal.note(_attempt_of(batch, tried, history))
+            if verdict.executed is Executed.UNKNOWN and history.claim is None:
+                history.claim = claim
+            self._give_up_if_silent()
+        return tried
+
+    def _may_not_repeat(self, history: _History) -> Verdict | None:
+        if history.claim is None:
+            return None
+        allowed = may_repeat(
+            history.claim,
+            Instant.at(self._clock.reading()),
+            server_us=self._shared.server_us,
+            window_s=self._terms.window_s,
+            margin_s=self._terms.margin_s,
+            repeat=self._terms.operation.repeat,
+        )
+        if allowed.allowed:
+            return None
+        return Verdict(action=Action.HOLD, executed=Executed.UNKNOWN, code="window_passed", sentence=allowed.reason)
+
+    def _hear(self, result: Reply | Lost | Unsent, verdict: Verdict) -> None:
+        if isinstance(result, Reply):
+            self._shared.server_us = result.server_us or self._shared.server_us
+            if result.status < _SERVER_ERROR:
+                self._shared.answered_s = self._clock.monotonic()
+        if verdict.throttled:
+            self._budget.throttled(verdict)
+
+    def _give_up_if_silent(self) -> None:
+        silent_s = self._clock.monotonic() - self._shared.answered_s
+        if silent_s >= self._terms.give_up_after_s:
+            minutes = silent_s / 60
+            self._stop.drain(Unreachable(f"the API has not answered for {minutes:.0f} minutes"))
+
+    def _delay_s(self, tried: _Try, failed: int) -> float:
+        wait_s = delay_s(failed, policy=self._terms.retry, retry_after_s=tried.verdict.retry_after_s, rand=self._rand())
+        self._observe(Waiting(code=tried.verdict.code, sentence=tried.verdict.sentence, wait_s=wait_s))
+        return wait_s
+
+    # ---- what follows -----------------------------------------------------------------------------------------------
+
+    async def _conclude(self, batch: Batch, tried: _Try, history: _History) -> Sequence[Task]:
+        match tried.verdict.action:
+            case Action.ACCEPT:
+                await self._accept(batch, tried, history)
+            case Action.REJECT:
+                await self._journal.settle(_outcome_of(batch, State.REJECTED, tried, history, self._clock))
+                self._tell(tried, rejected=batch.deliveries)
+            case Action.SPLIT:
+                return await self._split(batch, tried, history)
+            case Action.HOLD:
+                if tried.result is not None:
+                    await self._journal.note(_attempt_of(batch, tried, history))
+                self._tell(tried, in_doubt=batch.deliveries)
+            case Action.STOP:
+                await self._halt(batch, tried, history)
+            case Action.REPEAT:  # the run drains before the batch is settled
+                await self._release_if_untouched(batch, history)
+        return ()
+
+    async def _accept(self, batch: Batch, tried: _Try, history: _History) -> None:
+        reply, heard = tried.result, tried.heard
+        if not isinstance(reply, Reply) or heard is None:  # for the type checker: only replies are accepted
+            raise TypeError(tried)
+        elsewhere = bool(heard.replayed) and not history.doubtful
+        missing = self._terms.operation.read(batch, reply.body).missing
+        outcome = _outcome_of(batch, State.ACCEPTED, tried, history, self._clock)
+        await self._journal.settle(replace(outcome, answer=reply.body, missing=missing))
+        self._shared.largest_answer_row = max(self._shared.largest_answer_row, len(reply.body) / batch.deliveries)
+        accepted = batch.deliveries - missing
+        self._tell(tried, accepted=accepted, in_doubt=missing, earlier_launch=accepted if elsewhere else 0)
+
+    async def _split(self, batch: Batch, tried: _Try, history: _History) -> Sequence[Task]:
+        positions = tuple(range(len(batch.to)))
+        cut = cut_after_400(positions, blamed=tried.verdict.blamed, bisections_left=self._shared.bisections_left)
+        if not tried.verdict.blamed:
+            self._shared.bisections_left -= len(cut.children)
+        blames = [
+            Blame(batch=batch.id, position=position, code=tried.verdict.code, sentence=tried.verdict.sentence)
+            for position in cut.rejected
+        ]
+        born = [self._child(batch, chosen, cause=tried.verdict.code) for chosen in cut.children]
+        await self._journal.settle(
+            _outcome_of(batch, State.SPLIT, tried, history, self._clock), [child for child, _ in born], blames
+        )
+        self._tell(tried, rejected=len(blames) * len(batch.channels))
+        return [Task(batch=each) for _, each in born]
+
+    def _child(self, parent: Batch, positions: tuple[int, ...], *, cause: str) -> tuple[Child, Batch]:
+        number = self._shared.next_child
+        self._shared.next_child -= 1
+        bare = Batch(
+            id=number,
+            key="",
+            to=tuple(parent.to[position] for position in positions),
+            channels=parent.channels,
+            parameters=parent.parameters,
+            send_at=parent.send_at,
+            parent=parent.id,
+        )
+        message = self._terms.message
+        key = idempotency_key(self._terms.operation.encode(message, bare), scope=message.scope)
+        child = Child(id=number, parent=parent.id, positions=positions, key=key, cause=cause)
+        return child, Batch(
+            id=number,
+            key=key,
+            to=bare.to,
+            channels=bare.channels,
+            parameters=bare.parameters,
+            send_at=bare.send_at,
+            parent=parent.id,
+        )
+
+    async def _halt(self, batch: Batch, tried: _Try, history: _History) -> None:
+        await self._journal.note(_attempt_of(batch, tried, history))
+        if tried.verdict.executed is Executed.NO:
+            await self._release_if_untouched(batch, history)
+        else:
+            self._tell(tried, in_doubt=batch.deliveries)
+        self._stop.drain((tried.verdict.error or Halted)(tried.verdict.sentence))
+
+    async def _release_if_untouched(self, batch: Batch, history: _History) -> None:
+        """Take the claim back when every attempt, all of them recorded, created nothing."""
+        if history.claimed and not history.doubtful:
+            await self._journal.release(batch.id)
+
+    def _tell(
+        self, tried: _Try, *, accepted: int = 0, rejected: int = 0, in_doubt: int = 0, earlier_launch: int = 0
+    ) -> None:
+        self._observe(
+            Settled(
+                accepted=accepted,
+                rejected=rejected,
+                in_doubt=in_doubt,
+                earlier_launch=earlier_launch,
+                code=tried.verdict.code,
+                sentence=tried.verdict.sentence,
+            )
+        )
+
+
+def _attempt_of(batch: Batch, tried: _Try, history: _History) -> Attempt:
+    result, heard = tried.result, tried.heard
+    if result is None:  # for the type checker: an attempt that sent nothing is never recorded
+        raise TypeError(tried)
+    contradicts = isinstance(result, Reply) and tried.verdict.executed is Executed.YES
+    return Attempt(
+        batch=batch.id,
+        n=history.attempts,
+        started=result.started,
+        ended=result.ended,
+        executed=tried.verdict.executed,
+        http=heard.status if heard else None,
+        code=tried.verdict.code,
+        request_id=heard.request_id if heard else "",
+        sentence=tried.verdict.sentence,
+        body=result.body if contradicts and isinstance(result, Reply) else None,
+    )
+
+
+def _outcome_of(batch: Batch, state: State, tried: _Try, history: _History, clock: Clock) -> Outcome:
+    heard = tried.heard
+    replayed = heard.replayed if heard else ""
+    elsewhere = state is State.ACCEPTED and replayed and not history.doubtful
+    return Outcome(
+        batch=batch.id,
+        state=state,
+        attempts=history.attempts,
+        first_us=history.first_us or clock.reading()[0],
+        settled_us=clock.reading()[0],
+        http=heard.status if heard else None,
+        code=EARLIER_LAUNCH if elsewhere else tried.verdict.code,
+        sentence=tried.verdict.sentence,
+        request_id=heard.request_id if heard else "",
+        replayed=replayed,
+    )

@@ -1,0 +1,98 @@
+"""The library: what the commands do, for Python programs. Reached through ``import broadcaster``.
+
+It asks nobody and prints nothing; progress comes as events.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from broadcaster.app.conclude import Conclusion, conclude
+from broadcaster.app.deliver import Settings, deliver, has_work
+from broadcaster.app.parts import access, mode_of, profile_id
+from broadcaster.app.prepare import Ask, locate, prepare
+from broadcaster.core.words import Mode
+from broadcaster.engine.ports import Event
+from broadcaster.engine.stop import Stop
+from broadcaster.job.model import Job
+from broadcaster.store.plan import Plan
+
+__all__ = ["plan", "run"]
+
+
+def plan(
+    job: Job,
+    *,
+    run_dir: str | Path | None = None,
+    simulate: bool = False,
+    sandbox: bool = False,
+    strict: bool = False,
+    expect_recipients: int | None = None,
+) -> Plan:
+    """Freeze the plan of *job* and write its manifest; an equal plan that is there already is returned.
+
+    Args:
+        job: from :func:`broadcaster.load_job`.
+        run_dir: where to keep the run; ``runs/<campaign>`` otherwise.
+        simulate: for the embedded simulator; no account is needed.
+        sandbox: for Sent's sandbox.
+        strict: refuse a list with an invalid number.
+        expect_recipients: refuse a plan of another size.
+
+    Raises:
+        BroadcasterError: see :mod:`broadcaster.errors`.
+    """
+    ask = Ask(
+        mode=mode_of(simulate=simulate, sandbox=sandbox),
+        run_dir=Path(run_dir) if run_dir is not None else None,
+        strict=strict,
+        expect_recipients=expect_recipients,
+    )
+    where, campaign = locate(job, ask)
+    where.create()
+    with where.locked():
+        prepared = prepare(job, ask, run_dir=where, campaign=campaign, profile=profile_id(os.environ))
+        conclude(prepared.plan)
+    return prepared.plan
+
+
+async def run(
+    plan: Plan,
+    *,
+    observe: Callable[[Event], None] | None = None,
+    preflight: bool = True,
+    environ: Mapping[str, str] | None = None,
+    stop: Stop | None = None,
+) -> Conclusion:
+    """Send what *plan* has not settled yet; start it again after any stop.
+
+    Args:
+        plan: from :func:`plan`, or ``Plan.open``.
+        observe: called with every event; must return at once.
+        preflight: look the template up first.
+        environ: where key and address come from; the process environment otherwise.
+        stop: to stop it from elsewhere.
+
+    Returns:
+        Counts, exit code and summary.
+
+    Raises:
+        BroadcasterError: see :mod:`broadcaster.errors`.
+    """
+    with plan.run_dir.locked():
+        if not has_work(plan):
+            return conclude(plan)
+        environment = os.environ if environ is None else environ
+        with access(Mode(plan.head.mode), environment, state=plan.run_dir.simulator) as to:
+            return await deliver(
+                plan,
+                to=to,
+                settings=Settings.of(plan.head, preflight=preflight),
+                observe=observe or _nobody,
+                begin=lambda _counts, _line: None,
+                stop=stop,
+            )
+
+
+def _nobody(_: Event) -> None:
+    """Nobody watches."""
