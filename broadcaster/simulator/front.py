@@ -1,0 +1,215 @@
+"""One HTTP exchange, from receipt to answer: the only place that knows the order of things.
+
+Received → written down → fault picked → key checked → rate limit → profile → route → turn of the idempotency key →
+handler → fault again → written down → sent. A handler that started is finished whether or not the client still listens.
+"""
+
+import asyncio
+import logging
+import re
+import sqlite3
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from aiohttp import web
+
+from broadcaster.simulator.account import account_id, account_type, show_account
+from broadcaster.simulator.auth import authenticate, profile_of
+from broadcaster.simulator.control import PREFIX, answer_control
+from broadcaster.simulator.envelope import API_VERSION, Answer, Refusal, new_request_id, refused
+from broadcaster.simulator.faults import Fault, Kind
+from broadcaster.simulator.idempotency import identify
+from broadcaster.simulator.log import note_answer, note_receipt
+from broadcaster.simulator.mangle import mangle, scripted
+from broadcaster.simulator.messages import send_message, show_message
+from broadcaster.simulator.parts import Exchange, Handler, Parts
+from broadcaster.simulator.reads import list_templates, show_template
+
+_LOGGER = logging.getLogger(__name__)
+_ID = r"/(?P<id>[^/]+)"
+_NO_PARAMS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path and who answers which method on it."""
+
+    path: re.Pattern[str]
+    handlers: Mapping[str, Handler]
+
+
+ROUTES = (
+    Route(re.compile("/v3/messages"), {"POST": send_message}),
+    Route(re.compile("/v3/messages" + _ID), {"GET": show_message}),
+    Route(re.compile("/v3/me"), {"GET": show_account}),
+    Route(re.compile("/v3/templates"), {"GET": list_templates}),
+    Route(re.compile("/v3/templates" + _ID), {"GET": show_template}),
+)
+
+
+class Front:
+    """Serves every request of one simulator."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Answer *request*, or close its connection where a fault says so."""
+        started = time.monotonic()
+        exchange = _open_exchange(request)
+        fault: Fault | None = None
+        try:
+            exchange.body, refusal = await _read_body(request)
+            if refusal is not None:
+                note_receipt(self._parts, exchange)
+                answer = await self._noted(exchange, refused(refusal, request_id=exchange.request_id))
+            elif exchange.path.startswith(PREFIX):
+                answer = await answer_control(self._parts, exchange, remote=request.remote)
+            else:
+                fault = self._parts.script.pick(exchange.method, exchange.path)
+                exchange.fault = fault.kind.value if fault is not None else None
+                note_receipt(self._parts, exchange)
+                answer = await self._noted(exchange, await self._answer(exchange, fault))
+        except ConnectionError:  # the client left in the middle of its request: nothing was received
+            answer = None
+        except Exception:
+            _LOGGER.exception("A bug in the simulator.")
+            answer = refused(Refusal(code="INTERNAL_001"), request_id=exchange.request_id)
+        return await _send(request, answer, fault, headers=_common_headers(exchange, started))
+
+    async def _answer(self, exchange: Exchange, fault: Fault | None) -> Answer | None:
+        """The answer after the fault had its way; ``None``: close the connection without one."""
+        if fault is not None and fault.kind is Kind.STATUS:
+            return scripted(fault, request_id=exchange.request_id)
+        if fault is not None and fault.kind is Kind.DROP_BEFORE:
+            return None
+        try:
+            answer = await self._admit(exchange, fault)
+        except Refusal as refusal:
+            answer = refused(refusal, request_id=exchange.request_id)
+        if exchange.profile is not None:
+            answer = answer.with_headers({"X-Profile-Id": exchange.profile})
+        if fault is None:
+            return answer
+        if fault.kind is Kind.DROP_AFTER_ACCEPT:
+            return None
+        return mangle(fault, answer, request_id=exchange.request_id)
+
+    async def _admit(self, exchange: Exchange, fault: Fault | None) -> Answer:
+        """Check who asks and how often, then let the handler answer in its key's turn."""
+        parts, settings, now = self._parts, self._parts.settings, time.monotonic()
+        authenticate(exchange.headers, key=settings.key, lockout=parts.lockout, now=now)
+        parts.requests.take(1, now=now, wall=time.time())
+        exchange.profile = profile_of(
+            exchange.headers,
+            known=settings.profile_ids,
+            account_id=account_id(settings, parts.ledger.account_id),
+            account_type=account_type(settings),
+        )
+        handler = _find_handler(exchange)
+        scope = exchange.profile or "" if settings.idempotency_scope == "profile" else ""
+        exchange.identity = identify(exchange.method, exchange.path, exchange.headers, exchange.body, scope=scope)
+        slow = fault if fault is not None and fault.kind is Kind.SLOW else None
+        async with parts.turns.take(exchange.identity):
+            if slow is not None and slow.when == "before":
+                await asyncio.sleep(slow.delay_s)
+            answer = await self._handle(handler, exchange)
+            if slow is not None and slow.when == "after":
+                await asyncio.sleep(slow.delay_s)
+        return answer
+
+    async def _handle(self, handler: Handler, exchange: Exchange) -> Answer:
+        try:
+            return await handler(self._parts, exchange)
+        except Refusal as refusal:
+            return refused(refusal, request_id=exchange.request_id)
+        except sqlite3.Error:
+            _LOGGER.exception("The ledger failed; the request was rolled back.")
+            return refused(Refusal(code="SERVICE_001"), request_id=exchange.request_id)
+        except Exception:
+            _LOGGER.exception("A bug in the simulator; the request was rolled back.")
+            return refused(Refusal(code="INTERNAL_001"), request_id=exchange.request_id)
+
+    async def _noted(self, exchange: Exchange, answer: Answer | None) -> Answer | None:
+        """Write the answer down before it leaves: who reads it may look at the log next."""
+        try:
+            await note_answer(self._parts, exchange, answer)
+        except sqlite3.Error:
+            _LOGGER.exception("The request log could not be written.")
+            return refused(Refusal(code="INTERNAL_002"), request_id=exchange.request_id)
+        return answer
+
+
+def _open_exchange(request: web.Request) -> Exchange:
+    return Exchange(
+        method=request.method,
+        path=request.path,
+        query=request.query,
+        headers=request.headers,
+        body=b"",
+        request_id=new_request_id(),
+        received_us=time.time_ns() // 1000,
+    )
+
+
+async def _read_body(request: web.Request) -> tuple[bytes, Refusal | None]:
+    """The whole body, or why it is not acceptable as HTTP."""
+    try:
+        return await request.read(), None
+    except web.HTTPRequestEntityTooLarge:
+        return b"", Refusal(code="VALIDATION_001", message="The request body is too large.", status=413)
+    except web.RequestPayloadError:
+        return b"", Refusal(code="VALIDATION_001", message="The request body cannot be decoded.")
+
+
+def _find_handler(exchange: Exchange) -> Handler:
+    """Return who answers, and note the named parts of the path.
+
+    Raises:
+        Refusal: 404 for an unknown path, 405 for a method it does not take.
+    """
+    for route in ROUTES:
+        match = route.path.fullmatch(exchange.path)
+        if match is None:
+            continue
+        handler = route.handlers.get(exchange.method)
+        if handler is None:
+            allowed = {"Allow": ", ".join(sorted(route.handlers))}
+            raise Refusal(code="VALIDATION_001", message="Method not allowed.", status=405, headers=allowed)
+        exchange.params = match.groupdict() or _NO_PARAMS
+        return handler
+    raise Refusal(code="RESOURCE_013")
+
+
+def _common_headers(exchange: Exchange, started: float) -> dict[str, str]:
+    return {
+        "X-Request-Id": exchange.request_id,
+        "X-API-Version": API_VERSION,
+        "X-Response-Time": f"{(time.monotonic() - started) * 1000:.0f}ms",
+        "Server": "sent-simulator",
+    }
+
+
+async def _send(
+    request: web.Request, answer: Answer | None, fault: Fault | None, *, headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """Put *answer* on the wire; ``None`` closes the connection, a ``truncate`` fault does so half-way."""
+    if answer is None:
+        _hang_up(request)
+        return web.Response()  # never arrives
+    everything = {**headers, "Content-Type": answer.content_type, **answer.headers}
+    if fault is None or fault.kind is not Kind.TRUNCATE:
+        return web.Response(status=answer.status, body=answer.body, headers=everything)
+    response = web.StreamResponse(status=answer.status, headers=everything)
+    response.content_length = len(answer.body)
+    await response.prepare(request)
+    await response.write(answer.body[: len(answer.body) // 2])
+    _hang_up(request)
+    return response
+
+
+def _hang_up(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.close()  # what was written before still leaves

@@ -1,0 +1,134 @@
+"""From the command line, a configuration file and the environment to :class:`Settings`."""
+
+import argparse
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from broadcaster.simulator.faults import FaultError, load_rules
+from broadcaster.simulator.idempotency import REUSED_KEY
+from broadcaster.simulator.settings import AUTO_CHANNELS, SCOPES, UNAPPROVED, Settings
+from broadcaster.simulator.templates import BUILT_IN, TemplateError, load_templates
+from broadcaster.simulator.validate import DETAILS_FORMS, Rules
+
+KEY_VARIABLE = "SENT_DM_API_KEY"
+
+
+class OptionError(Exception):
+    """An option makes no sense. The text is a sentence for the person who started the simulator."""
+
+
+def read_settings(arguments: Sequence[str], *, environ: Mapping[str, str]) -> Settings:
+    """Return the settings of a command line; flags win over the file that ``--config`` names.
+
+    Raises:
+        OptionError: a value or a file named by one is unusable.
+        SystemExit: argparse did not understand a flag (2), or printed its help (0).
+    """
+    parser = _parser()
+    config = _read(parser.parse_args(arguments).config, "--config", otherwise=None)
+    if config is not None:
+        parser.set_defaults(**_defaults(parser, config))
+    given = parser.parse_args(arguments)
+    try:
+        faults = load_rules(_read(given.faults, "--faults", otherwise=[]))
+        templates = load_templates(_read(given.templates, "--templates", otherwise=[]))
+        profile_ids = frozenset(str(uuid.UUID(profile)) for profile in given.profile_id)
+    except (FaultError, TemplateError) as error:
+        raise OptionError(f"Unusable option: {error}.") from error
+    except ValueError:
+        raise OptionError("--profile-id must be a UUID.") from None
+    account = _read(given.account, "--account", otherwise={})
+    if not isinstance(account, dict):
+        raise OptionError("--account must be a JSON object.")
+    return Settings(
+        host=given.host,
+        port=given.port,
+        state=given.state,
+        until_stdin_closes=given.until_stdin_closes,
+        key=environ.get(KEY_VARIABLE) or Settings().key,
+        idempotency_ttl_s=given.idempotency_ttl,
+        in_flight_wait_s=given.in_flight_wait,
+        reused_key=given.reused_key,
+        idempotency_scope=given.idempotency_scope,
+        auto_channel=given.auto_channel,
+        unapproved_template=given.unapproved_template,
+        requests_per_minute=given.requests_per_minute,
+        messages_per_minute=given.messages_per_minute,
+        rules=Rules(refuse_numbers=frozenset(given.refuse_number), details_form=given.details_form),
+        profile_ids=profile_ids,
+        account=account,
+        templates=(*BUILT_IN, *templates),
+        faults=faults,
+        seed=given.seed,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    usual = Settings()
+    parser = argparse.ArgumentParser(
+        prog="python -m broadcaster.simulator",
+        description="A local Sent API. It accepts the key in SENT_DM_API_KEY, else the word 'simulator'.",
+        epilog="FILE|JSON: a file's path, or the JSON itself.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--host", default=usual.host, help="address to listen on (%(default)s)")
+    add("--port", type=int, default=usual.port, help="0: any free one")
+    add("--state", default=usual.state, metavar="FILE", help="the ledger; ':memory:' keeps nothing (%(default)s)")
+    add("--until-stdin-closes", action="store_true", help="exit when stdin ends, so as to die with the parent")
+    add("--config", metavar="FILE|JSON", help="a JSON object of these options, without the dashes")
+    add("--idempotency-ttl", type=float, default=usual.idempotency_ttl_s, metavar="SECONDS")
+    add("--in-flight-wait", type=float, default=usual.in_flight_wait_s, metavar="SECONDS",
+        help="how long a duplicate waits for its original before 409 CONFLICT_001 (%(default)s)")  # fmt: skip
+    add("--reused-key", choices=REUSED_KEY, default=usual.reused_key,
+        help="a key with another body: 409, 422, or silently the first answer (%(default)s)")  # fmt: skip
+    add("--idempotency-scope", choices=SCOPES, default=usual.idempotency_scope)
+    add("--auto-channel", choices=AUTO_CHANNELS, default=usual.auto_channel,
+        help="what a 202 shows as channel when the API picks (%(default)s)")  # fmt: skip
+    add("--details-form", choices=tuple(DETAILS_FORMS), default=usual.rules.details_form,
+        help="how `details` names a bad recipient (%(default)s)")  # fmt: skip
+    add("--unapproved-template", choices=UNAPPROVED, default=usual.unapproved_template,
+        help="accept and block, or refuse with 400 (%(default)s)")  # fmt: skip
+    add("--refuse-number", action="append", default=[], metavar="E164", help="answer VALIDATION_002 for it; repeatable")
+    add("--profile-id", action="append", default=[], metavar="UUID", help="a known profile; repeatable (default: any)")
+    add("--requests-per-minute", type=int, default=usual.requests_per_minute, metavar="N", help="0: no limit")
+    add("--messages-per-minute", type=int, default=usual.messages_per_minute, metavar="N", help="0: no limit")
+    add("--account", metavar="FILE|JSON", help="laid over the answer of GET /v3/me")
+    add("--templates", metavar="FILE|JSON", help="a list of more templates: id, name, body, status, channels")
+    add("--faults", metavar="FILE|JSON", help="a list of fault rules")
+    add("--seed", type=int, default=usual.seed, help="of the faults' chance (%(default)s)")
+    return parser
+
+
+def _defaults(parser: argparse.ArgumentParser, config: object) -> dict[str, object]:
+    """Options of a configuration file, by their argparse names."""
+    if not isinstance(config, dict):
+        raise OptionError("--config must be a JSON object.")
+    options = {str(name).replace("-", "_"): value for name, value in config.items()}
+    for name, value in options.items():
+        usual = parser.get_default(name)
+        if name not in vars(parser.parse_args([])) or name == "config":
+            raise OptionError(f"--config: {name!r} is unknown.")
+        if isinstance(usual, float) and isinstance(value, int) and not isinstance(value, bool):
+            continue
+        if usual is not None and type(value) is not type(usual):
+            raise OptionError(f"--config: {name!r} must be of type {type(usual).__name__}.")
+    return options
+
+
+def _read(given: object, flag: str, *, otherwise: object) -> object:
+    """The JSON that an option holds or names a file of; *otherwise* when it was not given."""
+    if given is None:
+        return otherwise
+    if not isinstance(given, str):
+        return given  # JSON already, from the configuration file
+    try:
+        text = given if given.lstrip().startswith(("[", "{")) else Path(given).read_text(encoding="utf-8")
+        document: object = json.loads(text)
+    except OSError as error:
+        raise OptionError(f"{flag}: cannot read {given}: {error.strerror}.") from error
+    except ValueError as error:
+        raise OptionError(f"{flag}: no valid JSON: {error}.") from error
+    return document

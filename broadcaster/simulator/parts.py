@@ -1,0 +1,68 @@
+"""What the handlers work with: the simulator's parts, and one exchange from its receipt to its answer."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from broadcaster.simulator.auth import Lockout
+from broadcaster.simulator.envelope import Answer
+from broadcaster.simulator.faults import Script
+from broadcaster.simulator.idempotency import Identity, Policy, Turns
+from broadcaster.simulator.ledger import Ledger
+from broadcaster.simulator.limits import SlidingWindow
+from broadcaster.simulator.settings import Settings
+from broadcaster.simulator.templates import Catalogue
+
+_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """One of everything; made by :func:`assemble`."""
+
+    settings: Settings
+    ledger: Ledger
+    catalogue: Catalogue
+    script: Script
+    lockout: Lockout
+    requests: SlidingWindow
+    messages: SlidingWindow
+    turns: Turns
+    policy: Policy
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """One request as received, and what is learned about it on its way to the answer."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]  # the letter case of a name does not matter
+    body: bytes
+    request_id: str
+    received_us: int  # since 1970
+    fault: str | None = None
+    params: Mapping[str, str] = field(default_factory=dict)  # named parts of the path
+    profile: str | None = None
+    identity: Identity | None = None
+    recipients: int | None = None
+    n: int | None = None  # its number in the request log
+
+
+Handler = Callable[[Parts, Exchange], Awaitable[Answer]]
+"""Answers an exchange that is authenticated and inside the limits; may raise ``Refusal``."""
+
+
+def assemble(settings: Settings, ledger: Ledger) -> Parts:
+    """Return the parts of a simulator that behaves as *settings* say."""
+    return Parts(
+        settings=settings,
+        ledger=ledger,
+        catalogue=Catalogue(settings.templates),
+        script=Script(settings.faults, seed=settings.seed),
+        lockout=Lockout(),
+        requests=SlidingWindow(settings.requests_per_minute),
+        messages=SlidingWindow(settings.messages_per_minute),
+        turns=Turns(wait_s=settings.in_flight_wait_s),
+        policy=Policy(ttl_us=int(settings.idempotency_ttl_s * _US), reused_key=settings.reused_key),
+    )
