@@ -1,7 +1,7 @@
 """Send one templated message to a list of people through the Sent API, and prove afterwards what happened to every row.
 
-Everything the command ``broadcaster`` does can be done from Python with the names below. They are imported when they are
-first used, so that ``import broadcaster`` costs nothing.
+Everything the command ``broadcaster`` does can be done from Python with the names below. They are imported when they
+are first used, so that ``import broadcaster`` costs nothing.
 """
 
 from importlib import import_module
@@ -12,7 +12,7 @@ _HOMES = {
     "read_manifest": "broadcaster.store.manifest",
     "run": "broadcaster.library",
 }
-__all__ = ["load_job", "plan", "read_manifest", "run"]  # noqa: PLE0604, F822 - __getattr__ finds them
+__all__ = ["load_job", "plan", "read_manifest", "run"]
 
 
 def __getattr__(name: str) -> object:

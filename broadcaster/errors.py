@@ -21,8 +21,8 @@
     ├─ AccountRefused        77   key or account
     └─ BelongsToAnother      78   run directory, campaign, plan, account, mode or format
 
-A class's docstring is its default sentence. ``code`` is stable, for scripts; the sentence is for people and says what is
-wrong, where, and what to do. Expected failures of single deliveries are no exceptions: they are outcomes.
+A class's docstring is its default sentence. ``code`` is stable, for scripts; the sentence is for people and says what
+is wrong, where, and what to do. Expected failures of single deliveries are no exceptions: they are outcomes.
 """
 
 from enum import IntEnum

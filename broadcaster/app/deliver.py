@@ -7,8 +7,6 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-import numpy as np
-
 from broadcaster.api import lookups
 from broadcaster.app.conclude import Conclusion, conclude, counted
 from broadcaster.app.parts import VERSION, Access, Line, line
@@ -258,7 +256,7 @@ async def _tasks(plan: Plan, facts: Facts) -> AsyncGenerator[Task, None]:
     for child in _open_children(facts):
         yield Task(batch=child, attempts=facts.tried(child.id))
     fresh = unsettled(plan, facts)
-    batches = plan.read_batches(lambda numbers: fresh[np.asarray(numbers)])
+    batches = plan.read_batches(lambda numbers: fresh[numbers])
     while True:
         # Decoding a row group takes longer than the loop may stand still.
         following = await asyncio.to_thread(_next_few, batches)

@@ -15,14 +15,14 @@ from broadcaster.errors import BelongsToAnother, ConfigError, CountUnexpected, L
 from broadcaster.job.load import render_campaign
 from broadcaster.job.model import Job
 from broadcaster.lists.columns import choose
-from broadcaster.lists.read import ListSource, open_list
+from broadcaster.lists.read import ListSource, expand, open_list
 from broadcaster.lists.suppress import suppressed_numbers
 from broadcaster.operations import OPERATIONS
 from broadcaster.planning.followup import Known
 from broadcaster.planning.pipeline import Audience, Built, Wording, build_part, discard
 from broadcaster.planning.render import Renderer
-from broadcaster.store.plan import Head, ListFile, Plan, write_head
 from broadcaster.store.files import digest
+from broadcaster.store.plan import Head, ListFile, Plan, write_head
 from broadcaster.store.rundir import RunDir, campaign_dir
 
 FORMAT = "f1"
@@ -139,9 +139,7 @@ def _open(job: Job) -> _Reading:
         list_name=", ".join(recipients.files),
     )
     lists = tuple(ListFile(path=each.path, size=each.size, sha256=each.sha256) for each in source.fingerprints())
-    suppress = tuple(
-        digest(path) if (path := job.resolve(each)).is_file() else str(each) for each in recipients.suppress
-    )
+    suppress = tuple(digest(path) for path in expand(recipients.suppress, base=job.base)) if recipients.suppress else ()
     return _Reading(source=source, audience_columns=columns, lists=lists, suppress=suppress)
 
 
@@ -190,7 +188,8 @@ def _match(plan: Plan, identity: Mapping[str, Any], only: tuple[str, ...] | None
             )
         if name in {"mode", "profile"}:
             raise BelongsToAnother(
-                f"{where} was planned with {name} {frozen.get(name)!r}, not {identity[name]!r}; choose another --run-dir"
+                f"{where} was planned with {name} {frozen.get(name)!r}, not {identity[name]!r}; "
+                "choose another --run-dir"
             )
         raise BelongsToAnother(
             f"the {what} changed since the plan in {where} was frozen. 'broadcaster resume {where}' goes on with the "

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
 
 from broadcaster.core import tally
 from broadcaster.core.values import Tally
@@ -40,15 +39,12 @@ def duration(seconds: float) -> str:
 
 def show_plan(preview: "Preview", *, chosen: str = "", already_planned: int = 0) -> None:
     """Print a plan."""
-    table = Table.grid(padding=(0, 2))
-    for name, text in _plan_lines(preview, chosen, already_planned):
-        table.add_row(name, text)
     screen = console()
-    screen.print(table)
+    for name, text in _plan_lines(preview, chosen, already_planned):
+        screen.print(f"{name:<14}", text, markup=False)
     if len(preview.channels) > 1:
-        screen.print(
-            f"[bold]Every recipient gets {len(preview.channels)} messages[/bold], one on each channel, and each is billed."
-        )
+        count = len(preview.channels)
+        screen.print(f"[bold]Every recipient gets {count} messages[/bold], one on each channel, and each is billed.")
 
 
 def _plan_lines(preview: "Preview", chosen: str, already_planned: int) -> Iterator[tuple[str, str]]:

@@ -34,7 +34,7 @@ class Event(StrEnum):
     PROVE = auto()  # a look-up or a receipt shows the messages
 
 
-class IllegalMove(ValueError):  # noqa: N818 - like all errors of the house, named for what is wrong
+class IllegalMove(ValueError):
     """The table has no such move: a bug, or a journal that contradicts itself."""
 
 

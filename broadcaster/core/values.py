@@ -1,6 +1,7 @@
 """The values that travel between the rooms: frozen, slotted, keyword-only.
 
-Nothing here decides, reads a clock or knows a library. Times are microseconds since 1970 (UTC) unless a name says otherwise.
+Nothing here decides, reads a clock or knows a library. Times are microseconds since 1970 (UTC) unless a name says
+otherwise.
 """
 
 from collections.abc import Mapping
@@ -57,8 +58,8 @@ class Batch:
     """The deliveries of one request.
 
     ``to`` is in sending order. ``channels`` is never empty; ``(Channel.AUTO,)`` lets the API pick. ``parameters`` is a
-    canonical JSON object, spliced into the body as it is. Planned batches count from 0; children of a split are numbered
-    -1, -2, … and name their ``parent``.
+    canonical JSON object, spliced into the body as it is. Planned batches count from 0; children of a split are
+    numbered -1, -2, … and name their ``parent``.
     """
 
     id: int
@@ -158,7 +159,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """The durable word that a batch's bytes may leave. ``since`` is the start of the earliest attempt that may have executed."""
+    """The durable word that a batch's bytes may leave.
+
+    ``since`` is the start of the earliest attempt that may have executed.
+    """
 
     batch: int
     since: Instant
@@ -224,8 +228,9 @@ class Blame:
 class Reading:
     """An accepting answer, matched to its batch.
 
-    ``message_ids`` has one entry per (recipient, channel), recipients outermost, channels in the batch's order; ``None``
-    where the answer has no entry. ``server_to`` maps a position to the number as the API wrote it, where that differs.
+    ``message_ids`` has one entry per (recipient, channel), recipients outermost, channels in the batch's order;
+    ``None`` where the answer has no entry. ``server_to`` maps a position to the number as the API wrote it, where that
+    differs.
     """
 
     message_ids: tuple[str | None, ...]

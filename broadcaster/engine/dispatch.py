@@ -1,8 +1,9 @@
 """The one line in which every attempt waits for its turn and, where it needs one, for its claim.
 
-Theory of operation. The pace is taken *before* the claim: a claim must not age while its request waits. Whoever is at the
-head waits for the limit; those behind it whose turn needs no wait join it, and the claims of the group are committed
-together: one fsync serves many. First come, first served, so that a large batch is never starved by small ones.
+Theory of operation. The pace is taken *before* the claim: a claim must not age while its request waits. Whoever is at
+the head waits for the limit; those behind it whose turn needs no wait join it, and the claims of the group are
+committed together: one fsync serves many. First come, first served, so that a large batch is never starved by small
+ones.
 """
 
 import asyncio

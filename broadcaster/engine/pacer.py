@@ -2,9 +2,9 @@
 
 Theory of operation. Two leaky buckets, for requests and for messages, sized by :func:`broadcaster.core.pacing.bucket`.
 Turns are handed out one at a time, first come first served: a bucket alone would let small turns pass large ones for
-ever. A permit that was taken before a longer wait is topped up by what leaked meanwhile, so that it counts from when it
-is used. A 429 pauses everybody and lowers both rates; they climb back minute by minute. A changed rate gets a new bucket,
-which starts full: what was sent before it is unknown to it.
+ever. A permit that was taken before a longer wait is topped up by what leaked meanwhile, so that it counts from when
+it is used. A 429 pauses everybody and lowers both rates; they climb back minute by minute. A changed rate gets a new
+bucket, which starts full: what was sent before it is unknown to it.
 
 Reads time from its clock and, inside aiolimiter, from the event loop; both must be the same clock.
 """

@@ -1,8 +1,8 @@
 """The sending loop: feeder → bounded line → senders, all attempts through one dispatcher.
 
-Theory of operation. The very first request goes alone; when it is settled, concurrency opens. A reason to stop *drains*:
-what is in flight ends properly. A second Ctrl-C, a full disk or a bug *aborts*: everything is cancelled at once, and the
-journal says what a ``kill -9`` would have left.
+Theory of operation. The very first request goes alone; when it is settled, concurrency opens. A reason to stop
+*drains*: what is in flight ends properly. A second Ctrl-C, a full disk or a bug *aborts*: everything is cancelled at
+once, and the journal says what a ``kill -9`` would have left.
 """
 
 import asyncio

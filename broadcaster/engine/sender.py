@@ -1,9 +1,9 @@
 """One batch from its first attempt to its outcome.
 
-Theory of operation. A batch has at most one *claim*: the start of the earliest attempt that may have executed. As long as
-every attempt provably created nothing, the next one replaces the claim, so that it does not age; from the first doubtful
-attempt on the claim stands, and the same key and bytes may go again only while :func:`may_repeat` allows it. What an
-answer means is decided in ``core.classify``; what follows is done here.
+Theory of operation. A batch has at most one *claim*: the start of the earliest attempt that may have executed. As long
+as every attempt provably created nothing, the next one replaces the claim, so that it does not age; from the first
+doubtful attempt on the claim stands, and the same key and bytes may go again only while :func:`may_repeat` allows it.
+What an answer means is decided in ``core.classify``; what follows is done here.
 """
 
 from collections.abc import Callable, Sequence

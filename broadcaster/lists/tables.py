@@ -38,7 +38,7 @@ class ParquetList:
                 for batch in file.iter_batches(batch_size=_ROWS, columns=list(columns)):
                     yield pa.RecordBatch.from_arrays([_text(batch.column(name)) for name in columns], list(columns))
         except (pa.ArrowException, OSError) as error:
-            raise _damaged(self.path) from error
+            raise _unreadable(self.path, error) from None
 
 
 def open_parquet(path: Path) -> ParquetList:
@@ -51,7 +51,7 @@ def open_parquet(path: Path) -> ParquetList:
         with parquet.ParquetFile(path) as file:
             names, rows = file.schema_arrow.names, file.metadata.num_rows
     except (pa.ArrowException, OSError) as error:
-        raise _damaged(path) from error
+        raise _unreadable(path, error) from None
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise ListUnusable(f"{path} has the column {', '.join(map(repr, twice))} more than once")
     if not rows:
@@ -79,5 +79,8 @@ def _text(column: Any) -> Any:
     return pc.fill_null(text, "")
 
 
-def _damaged(path: Path) -> ListUnusable:
+def _unreadable(path: Path, error: Exception) -> Exception:
+    """Return what *error* means: that of the operating system has a number, Arrow's own has none."""
+    if isinstance(error, OSError) and error.errno:
+        return error
     return ListUnusable(f"{path} cannot be read as Parquet: it is damaged, encrypted or something else; write it again")

@@ -1,6 +1,7 @@
 """What an endpoint is, as a value: how its requests are written and its answers read.
 
-Nobody else asks which kind or version a job has; :data:`broadcaster.operations.OPERATIONS` is the only table that knows.
+Nobody else asks which kind or version a job has; :data:`broadcaster.operations.OPERATIONS` is the only table that
+knows.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """Batches with their keys: the body is encoded here only to take its key, and again when it is sent."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,13 @@ from broadcaster.phones import format_e164
 from broadcaster.store.plan import BATCHES
 
 _RECIPIENTS_PER_GROUP = 100_000  # of a row group: small enough to decode at once, large enough to compress
+
+
+class Digest(Protocol):
+    """A running digest, as :mod:`hashlib` makes them."""
+
+    def update(self, data: bytes, /) -> None:
+        """Add *data*."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +44,7 @@ def tables(
     channels: tuple[Channel, ...],
     message: Message,
     encode: Callable[[Message, Batch], bytes],
-    keys: "hashlib._Hash",
+    keys: Digest,
 ) -> Iterator[pa.Table]:
     """Yield the batches as row groups of ``batches.parquet``; *keys* is fed every key in order."""
     at = 0
@@ -56,7 +63,7 @@ def _group(
     channels: tuple[Channel, ...],
     message: Message,
     encode: Callable[[Message, Batch], bytes],
-    keys: "hashlib._Hash",
+    keys: Digest,
 ) -> pa.Table:
     base = int(cuts.starts[begin])
     rows = cuts.rows[base : int(cuts.ends[end - 1])]

@@ -1,9 +1,9 @@
 """From a list to the files of a plan part.
 
-Theory of operation. The list is read once. What must be known of all rows before anything can be decided (numbers, faults,
-parameter sets) is kept as integers; what is only carried through (cells, ids) goes to a spill file at once. Then
-exclusions, groups and batches are decided over the integers, and both tables are written a row group at a time. The head
-is not written here: until somebody writes it, the part does not exist.
+Theory of operation. The list is read once. What must be known of all rows before anything can be decided (numbers,
+faults, parameter sets) is kept as integers; what is only carried through (cells, ids) goes to a spill file at once.
+Then exclusions, groups and batches are decided over the integers, and both tables are written a row group at a time.
+The head is not written here: until somebody writes it, the part does not exist.
 """
 
 import hashlib

@@ -82,14 +82,8 @@ def _message(template_id: str | None, template_name: str | None, text: str | Non
 
 def _examples(batches: Iterator[Batch]) -> Iterator[tuple[str, str]]:
     """Yield one recipient of each batch first, then more of the first batch."""
-    first: Batch | None = None
-    shown = 0
-    for batch in batches:
-        first = first or batch
+    chosen = list(islice(batches, _EXAMPLES))
+    for batch in chosen:
         yield mask(batch.to[0]), batch.parameters.decode()
-        shown += 1
-        if shown == _EXAMPLES:
-            return
-    if first is not None:
-        for number in first.to[1:]:
-            yield mask(number), first.parameters.decode()
+    for number in chosen[0].to[1:] if chosen else ():
+        yield mask(number), chosen[0].parameters.decode()

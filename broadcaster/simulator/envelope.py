@@ -83,7 +83,7 @@ class Answer:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Refusal(Exception):  # noqa: N818 - a refusal is an expected answer, no error of ours
+class Refusal(Exception):
     """The API says no: an error code, and what goes with it.
 
     ``details`` maps a field to its complaints; ``status`` is the code's own unless given.

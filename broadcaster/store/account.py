@@ -1,7 +1,8 @@
 """What is known beside the runs, per user: which run directory a campaign of an account has.
 
-A campaign has one directory, because the journal in it is what knows who was messaged. A second one is refused, unless its
-plan is the same to the byte and the API still remembers the keys: then its requests can only be answered with replays.
+A campaign has one directory, because the journal in it is what knows who was messaged. A second one is refused, unless
+its plan is the same to the byte and the API still remembers the keys: then its requests can only be answered with
+replays.
 """
 
 import hashlib
@@ -62,7 +63,8 @@ def register(launch: Launch, *, now_us: int, window_s: float) -> bool:
     """
     with _registry() as db:
         known = db.execute(
-            "SELECT run, run_dir, keys_sha256, first_claim_us FROM campaign WHERE account = ? AND mode = ? AND campaign = ?",
+            "SELECT run, run_dir, keys_sha256, first_claim_us FROM campaign "
+            "WHERE account = ? AND mode = ? AND campaign = ?",
             (launch.account, launch.mode, launch.campaign),
         ).fetchall()
         others = [each for each in known if each[0] != launch.run]

@@ -1,8 +1,8 @@
 """The journal: a run's facts in SQLite, and what follows from them.
 
-Theory of operation. A *claim* is committed before a batch's first byte leaves, an *outcome* before it counts. States are
-derived: a claim without an outcome is in doubt, and nobody has to write that down, so no crash can forget it. The holder
-of the run's lock is the only writer (:mod:`broadcaster.store.writer`); anybody may read.
+Theory of operation. A *claim* is committed before a batch's first byte leaves, an *outcome* before it counts. States
+are derived: a claim without an outcome is in doubt, and nobody has to write that down, so no crash can forget it. The
+holder of the run's lock is the only writer (:mod:`broadcaster.store.writer`); anybody may read.
 """
 
 import sqlite3
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pyarrow as pa
 
@@ -87,7 +88,7 @@ class JournalReader:
         """Close the file."""
         self._db.close()
 
-    def __enter__(self) -> "JournalReader":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -144,8 +145,9 @@ class JournalReader:
             yield Claim(batch=batch, since=since, server_us=server_us)  # type: ignore[arg-type]
 
     def last_attempts(self) -> dict[int, tuple[int, int | None, int, str, str]]:
-        """Return, per batch with attempts that settled nothing: how many, first start, http, code, sentence of the last."""
-        query = "SELECT batch, count(*), min(started_us), http, code, sentence, max(rowid) FROM attempt GROUP BY batch"  # SQLite takes bare columns from the row of max()
+        """Return, per unsettled batch: how many attempts, the first's start, the last's http, code and sentence."""
+        # SQLite takes bare columns from the row of max().
+        query = "SELECT batch, count(*), min(started_us), http, code, sentence, max(rowid) FROM attempt GROUP BY batch"
         return {
             int(batch): (int(n), first, int(http or 0), str(code or ""), str(sentence or ""))  # type: ignore[call-overload, misc]
             for batch, n, first, http, code, sentence, _ in self._rows(query)

@@ -1,8 +1,8 @@
 """The plan on disk: a chain of frozen parts, each a head (``plan.json``) and two tables.
 
 ``plan.parquet`` keeps the order of the list; its rows are the manifest's rows. ``batches.parquet`` keeps the order of
-sending. Row numbers and batch numbers run on over the parts. Nothing frozen is edited: the head is written last, names the
-digests of both tables and of the part before it, and without it the part does not exist.
+sending. Row numbers and batch numbers run on over the parts. Nothing frozen is edited: the head is written last, names
+the digests of both tables and of the part before it, and without it the part does not exist.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The layout of a run directory, its lock, and who holds it.
 
-The lock is the kernel's (``flock``): it goes when its holder dies, however it dies. Who holds it is written into the lock
-file for messages only; nothing is decided by it.
+The lock is the kernel's (``flock``): it goes when its holder dies, however it dies. Who holds it is written into the
+lock file for messages only; nothing is decided by it.
 """
 
 import json

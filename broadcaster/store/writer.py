@@ -1,10 +1,10 @@
 """The journal's one writing thread.
 
-Theory of operation. Callers put *facts* (SQL statements with their rows) into a queue, with a future each. The thread takes
-whatever has gathered, writes it in one transaction, commits (``synchronous=FULL``: the commit returns after the fsync) and
-then resolves the futures. While one commit waits for the disk the next facts gather, so one fsync serves many batches
-without any timer. A caller that awaits its future gets both durability and back-pressure. When a write fails, that future
-and all later ones carry the :class:`StoreError`: nobody can go on after a fact was not written.
+Theory of operation. Callers put *facts* (SQL statements with their rows) into a queue, with a future each. The thread
+takes whatever has gathered, writes it in one transaction, commits (``synchronous=FULL``: the commit returns after the
+fsync) and then resolves the futures. While one commit waits for the disk the next facts gather, so one fsync serves
+many batches without any timer. A caller that awaits its future gets both durability and back-pressure. When a write
+fails, that future and all later ones carry the :class:`StoreError`: nobody can go on after a fact was not written.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from broadcaster.clock import boot_id, wall_us
 from broadcaster.core.values import Attempt, Blame, Child, Claim, Outcome
@@ -77,7 +78,7 @@ class JournalWriter:
             )
         return int(cursor.lastrowid or 0)
 
-    def __enter__(self) -> "JournalWriter":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:

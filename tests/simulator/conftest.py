@@ -1,0 +1,11 @@
+from collections.abc import Iterator
+
+import pytest
+from support.simulator import Simulator
+
+
+@pytest.fixture(scope="module")
+def sim() -> Iterator[Simulator]:
+    """One process for all tests of a file that ask for nothing special; each looks only at what it wrote."""
+    with Simulator() as simulator:
+        yield simulator
