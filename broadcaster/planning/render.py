@@ -27,7 +27,7 @@ class Renderer:
         self.sets: list[bytes] = []
         self._numbers: dict[bytes, int] = {}
         for name, parts in self._templates.items():
-            if all(column is None for _, column in parts) and re.search(_REFUSED, "".join(text for text, _ in parts)):
+            if any(re.search(_REFUSED, text) for text, _ in parts):
                 raise ValueError(f"parameter {name!r} contains a line break, a tab or five spaces in a row")
 
     @property
@@ -44,11 +44,12 @@ class Renderer:
         """
         rows = batch.num_rows
         state = np.zeros(rows, dtype=np.uint8)
-        for column in self.columns:
-            cells = batch.column(column)
-            state[_mask(pc.match_substring_regex(cells, _REFUSED))] = UNSENDABLE
-            state[_mask(pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(cells)), 0))] = MISSING
         values = {name: self._value(template, batch) for name, template in self._templates.items()}
+        for value in values.values():
+            if not isinstance(value, str):
+                state[_mask(pc.match_substring_regex(value, _REFUSED))] = UNSENDABLE
+        for column in self.columns:
+            state[_mask(pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(batch.column(column))), 0))] = MISSING
         constant = {name: value for name, value in values.items() if isinstance(value, str)}
         varying = {name: pc.dictionary_encode(value) for name, value in values.items() if not isinstance(value, str)}
         combined = np.zeros(rows, dtype=np.int64)

@@ -146,7 +146,7 @@ def _compare(here: Path, derived: Path) -> Iterator[str]:
         if found.metadata.num_rows != expected.metadata.num_rows:
             yield f"{here} has {found.metadata.num_rows} rows; plan and journal make {expected.metadata.num_rows}"
             return
-        if found.schema_arrow.names != expected.schema_arrow.names:
+        if not found.schema_arrow.equals(expected.schema_arrow):
             yield f"{here} has other columns than a manifest"
             return
         row = 0

@@ -82,14 +82,23 @@ def _write(
         path.unlink(missing_ok=True)
         return
     own = list(next(iter(originals.values()), {"recipient_id": "", phone: ""}))
-    added = {name: name if name not in own else f"{name}_" for name in extra}
+    header = list(own)
+    for name in extra:
+        header.append(_unused(name, header))
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*own, *added.values()])
+        writer.writerow(header)
         for row in (first, *rows):
             known = {"recipient_id": row["recipient_id"], phone: row["phone_input"]}
             cells = originals.get((row["part"], row["input_row"]), known)
             writer.writerow([safe(cells.get(name)) for name in own] + [safe(row[name]) for name in extra])
+
+
+def _unused(name: str, taken: list[str]) -> str:
+    """Return *name*, with as many underscores as a list needs that is an export itself."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def safe(cell: str | None) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from broadcaster.core.values import Batch, Claim, Tally
 from broadcaster.core.words import State, Status
+from broadcaster.errors import StoreDamaged
 from broadcaster.store.journal import JournalReader, Settled
 from broadcaster.store.plan import Plan, child_batch
 
@@ -30,18 +31,27 @@ class Facts:
 
     @classmethod
     def read(cls, plan: Plan) -> "Facts":
-        """Read the journal; a run that has none yet has no facts."""
+        """Read the journal; a run that has none yet has no facts.
+
+        Raises:
+            StoreError: when it cannot be read, or does not fit the plan.
+        """
         if not plan.run_dir.journal.exists():
             return cls(settled={}, claims={}, attempts={}, blames={}, children={}, running=False)
-        with JournalReader(plan.run_dir.journal) as journal:
-            return cls(
-                settled={each.batch: each for each in journal.outcomes()},
-                claims={each.batch: each for each in journal.open_claims()},
-                attempts=journal.last_attempts(),
-                blames=journal.blames(),
-                children=read_children(plan, journal),
-                running=plan.run_dir.is_in_use(),
-            )
+        try:
+            with JournalReader(plan.run_dir.journal) as journal, journal.at_one_moment():
+                return cls(
+                    settled={each.batch: each for each in journal.outcomes()},
+                    claims={each.batch: each for each in journal.open_claims()},
+                    attempts=journal.last_attempts(),
+                    blames=journal.blames(),
+                    children=read_children(plan, journal),
+                    running=plan.run_dir.is_in_use(),
+                )
+        except (LookupError, ValueError) as error:  # a word, a parent or a position that was never written by us
+            raise StoreDamaged(
+                f"{plan.run_dir.journal}: it does not fit the plan ({error}); restore the run directory from a copy"
+            ) from error
 
     def tried(self, batch: int) -> int:
         """Return how many attempts of an unsettled batch are recorded."""

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from broadcaster.errors import StoreError
@@ -28,7 +28,8 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
             sync(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # nothing was made, or the disk has said already what is wrong with it
+            temporary.unlink()
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -73,6 +73,15 @@ def journal_errors(path: Path) -> Iterator[None]:
         raise StoreError(f"{path}: {error}; make room or allow writing, then run 'broadcaster resume'") from error
 
 
+def check_version(path: Path, db: sqlite3.Connection) -> None:
+    """Raise when *db* is no journal of this version. An empty one is no journal either: it has lost every claim."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        raise StoreDamaged(f"{path}: this is not a journal, or an emptied one; restore it from a copy")
+    if version != VERSION:
+        raise BelongsToAnother(f"{path}: journal format {version} is not the one this version reads ({VERSION})")
+
+
 class JournalReader:
     """Read-only view of a journal; every method reads what is committed now."""
 
@@ -80,9 +89,11 @@ class JournalReader:
         self._path = path
         with journal_errors(path):
             self._db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version != VERSION:
-            raise BelongsToAnother(f"{path}: journal format {version} is not the one this version reads ({VERSION})")
+            try:
+                check_version(path, self._db)
+            except BaseException:
+                self._db.close()
+                raise
 
     def close(self) -> None:
         """Close the file."""
@@ -93,6 +104,16 @@ class JournalReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @contextmanager
+    def at_one_moment(self) -> Iterator[None]:
+        """Let all methods read what was committed when the first of them was asked, whatever is written meanwhile."""
+        with journal_errors(self._path):
+            self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.rollback()
 
     def _rows(self, query: str, *parameters: object) -> Iterator[tuple[object, ...]]:
         with journal_errors(self._path):
@@ -146,11 +167,13 @@ class JournalReader:
 
     def last_attempts(self) -> dict[int, tuple[int, int | None, int, str, str]]:
         """Return, per unsettled batch: how many attempts, the first's start, the last's http, code and sentence."""
-        # SQLite takes bare columns from the row of max().
-        query = "SELECT batch, count(*), min(started_us), http, code, sentence, max(rowid) FROM attempt GROUP BY batch"
+        query = (
+            "SELECT batch, total, first, http, code, sentence FROM attempt JOIN (SELECT count(*) AS total, "
+            "min(started_us) AS first, max(rowid) AS last FROM attempt GROUP BY batch) ON attempt.rowid = last"
+        )
         return {
             int(batch): (int(n), first, int(http or 0), str(code or ""), str(sentence or ""))  # type: ignore[call-overload, misc]
-            for batch, n, first, http, code, sentence, _ in self._rows(query)
+            for batch, n, first, http, code, sentence in self._rows(query)
         }
 
     def children(self) -> Iterator[Child]:
@@ -175,7 +198,11 @@ class JournalReader:
     def answers(self) -> Iterator[tuple[int, bytes]]:
         """Yield number and raw answer of every accepted batch, by number."""
         for batch, body in self._rows("SELECT batch, body FROM answer ORDER BY batch"):
-            yield int(batch), unpack_answer(body)  # type: ignore[call-overload, arg-type]
+            try:
+                answer = unpack_answer(body)  # type: ignore[arg-type]
+            except OSError as error:
+                raise StoreDamaged(f"{self._path}: the answer to batch {batch} is damaged ({error})") from error
+            yield int(batch), answer  # type: ignore[call-overload]
 
     def first_claim_us(self) -> int | None:
         """Return when the first batch was claimed, or ``None``: nothing has ever left."""

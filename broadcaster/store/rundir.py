@@ -156,15 +156,21 @@ def _numbered(stem: str, part: int, suffix: str) -> str:
     return f"{stem}{f'-{part}' if part else ''}{suffix}"
 
 
-def filesystem(path: Path) -> str | None:
-    """Return the type of the file system that holds *path*, or ``None`` where the platform does not tell."""
-    try:
-        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
+def filesystem(path: Path, *, mounts: str | None = None) -> str | None:
+    """Return the type of the file system that holds *path*, or ``None`` where the platform does not tell.
+
+    Args:
+        path: need not exist.
+        mounts: what to read it from, in the form of ``/proc/self/mounts``; the platform's own when ``None``.
+    """
+    if mounts is None:
+        try:
+            mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="surrogateescape")
+        except OSError:
+            return None
     best: tuple[str, str | None] = ("", None)
     resolved = str(path.resolve())
-    for line in mounts:
+    for line in mounts.splitlines():
         _, point, kind, *_ = line.split(" ")
         point = point.replace("\\040", " ")
         inside = resolved == point or resolved.startswith(point.rstrip("/") + "/")

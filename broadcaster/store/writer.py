@@ -14,15 +14,16 @@ import socket
 import sqlite3
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from broadcaster.clock import boot_id, wall_us
 from broadcaster.core.values import Attempt, Blame, Child, Claim, Outcome
-from broadcaster.errors import BelongsToAnother, StoreDamaged, StoreError
-from broadcaster.store.files import PRIVATE, disk_errors
-from broadcaster.store.journal import SCHEMA, VERSION, journal_errors, pack_answer, pack_positions
+from broadcaster.errors import StoreDamaged, StoreError
+from broadcaster.store.files import replacing
+from broadcaster.store.journal import SCHEMA, VERSION, check_version, journal_errors, pack_answer, pack_positions
 
 Statement = tuple[str, Sequence[Sequence[object]]]
 _Fact = tuple[list[Statement], asyncio.Future[None]]
@@ -47,6 +48,7 @@ class JournalWriter:
         self._version = version
         self._facts: queue.SimpleQueue[_Fact | None] = queue.SimpleQueue()
         self._failure: StoreError | None = None
+        self._closed = False
         self._loop = asyncio.get_running_loop()
         self._db = self._open()
         self._process = self._begin_process()
@@ -54,20 +56,15 @@ class JournalWriter:
         self._thread.start()
 
     def _open(self) -> sqlite3.Connection:
-        with disk_errors(self._path):
-            self._path.touch(mode=PRIVATE)
+        if not self._path.exists():
+            _create(self._path)
         with journal_errors(self._path):
             db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version not in {0, VERSION}:
-                raise BelongsToAnother(f"{self._path}: journal format {version} is not the one this version writes")
-            if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-                raise StoreDamaged(f"{self._path}: the journal is damaged; restore it from a copy before going on")
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-            db.execute("PRAGMA fullfsync = 1")  # macOS: fsync alone does not reach the disk there
-            if version == 0:
-                db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+            try:
+                _ready(self._path, db)
+            except BaseException:
+                db.close()
+                raise
         return db
 
     def _begin_process(self) -> int:
@@ -85,7 +82,8 @@ class JournalWriter:
         self.close(ending="done" if error is None else type(error).__name__)
 
     def close(self, *, ending: str) -> None:
-        """Write what is waiting, note how the process ended, close the file."""
+        """Write what is waiting, note how the process ended, close the file. Facts that come later are refused."""
+        self._closed = True
         self._facts.put(None)
         self._thread.join()
         try:
@@ -125,6 +123,8 @@ class JournalWriter:
                     self._transact([statement for statements, _ in group for statement in statements])
             except StoreError as error:
                 self._failure = error
+            except Exception as error:  # noqa: BLE001 - a thread that ends in silence would leave all callers waiting
+                self._failure = StoreError(f"{self._path}: a fact cannot be written ({error})")
         waiting = [future for _, future in group]
         self._loop.call_soon_threadsafe(_resolve, waiting, self._failure)
 
@@ -134,12 +134,14 @@ class JournalWriter:
             for statement, rows in statements:
                 self._db.executemany(statement, rows)
             self._db.execute("COMMIT")
-        except sqlite3.Error:
+        except Exception:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
 
     async def _record(self, statements: list[Statement]) -> None:
+        if self._closed:  # nobody would write it, and its caller would wait for ever
+            raise StoreError(f"{self._path}: the journal is closed")
         future: asyncio.Future[None] = self._loop.create_future()
         future.add_done_callback(_retrieve)
         self._facts.put((statements, future))
@@ -206,6 +208,25 @@ class JournalWriter:
             attempt.body,
         )
         return _ATTEMPT, [row]
+
+
+def _create(path: Path) -> None:
+    """Make an empty journal. It gets its name when it is whole, so that no crash leaves a file that is none yet."""
+    with replacing(path) as temporary, journal_errors(path):
+        temporary.unlink(missing_ok=True)  # what a crash left
+        with closing(sqlite3.connect(temporary, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode = OFF")  # no second file; half a one is thrown away anyway
+            db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+
+
+def _ready(path: Path, db: sqlite3.Connection) -> None:
+    """Make sure that the journal is one and is whole, and that a commit returns after the disk has it."""
+    check_version(path, db)
+    if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+        raise StoreDamaged(f"{path}: the journal is damaged; restore it from a copy before going on")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA fullfsync = 1")  # macOS: fsync alone does not reach the disk there
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from broadcaster.core.pacing import Rate, bucket, recovered, slowed, weight
 
 
-def greedy(per_minute: int, *, turns: list[int], largest: int = 1, idle_s: float = 0.0) -> list[tuple[float, int]]:
+def greedy(per_minute: int, *, turns: list[int], largest: int = 1) -> list[tuple[float, int]]:
     """When each turn is let through by aiolimiter's leaky bucket, with the next turn always waiting."""
     capacity, period_s = bucket(per_minute, largest=largest)
-    now_s, level, sent = idle_s, 0.0, []
+    now_s, level, sent = 0.0, 0.0, []
     for amount in turns:
         takes = weight(amount, per_minute=per_minute, capacity=capacity)
         wait_s = max(0.0, level + takes - capacity) * period_s / capacity

@@ -53,8 +53,8 @@ GOLDEN = {
     ),
     "parameters, not ASCII": (
         BY_NAME,
-        batch(ANNA, parameters='{"code":"MÄRZ","name":"Zoë 😀"}'.encode()),
-        '{"to":["+14155550100"],"channel":["sms"],"template":{"name":"spring","parameters":{"code":"MÄRZ","name":"Zoë 😀"}}}',
+        batch(ANNA, parameters='{"a":"MÄRZ","b":"Zoë 😀"}'.encode()),
+        '{"to":["+14155550100"],"channel":["sms"],"template":{"name":"spring","parameters":{"a":"MÄRZ","b":"Zoë 😀"}}}',
     ),
     "text": (TEXT, batch(ANNA, channels=AUTO), '{"to":["+14155550100"],"text":"Grüße \\"Anna\\"\\n/ 😀"}'),
     "later": (

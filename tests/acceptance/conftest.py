@@ -1,0 +1,20 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.cli import KEY, Cli
+from support.simulator import Simulator
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """A user in an empty home, without a key."""
+    return Cli(tmp_path)
+
+
+@pytest.fixture
+def sim(cli: Cli) -> Iterator[Simulator]:
+    """A Sent API that this user's live runs go to."""
+    with Simulator(key=KEY) as simulator:
+        cli.use(simulator)
+        yield simulator

@@ -1,0 +1,242 @@
+"""Small plans and journals on a temporary directory: the list, the job, the frozen plan, and facts about its batches.
+
+Everything goes through the real code that freezes plans and writes journals, so that a test of one part stands on what
+the other parts really write.
+"""
+
+import asyncio
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from broadcaster.app.prepare import Ask, Prepared, prepare
+from broadcaster.core.keys import idempotency_key
+from broadcaster.core.values import Attempt, Batch, Blame, Child, Claim, Instant, Outcome
+from broadcaster.core.words import Executed, Mode, State
+from broadcaster.job.load import job_from, render_campaign
+from broadcaster.job.model import Job
+from broadcaster.operations import OPERATIONS
+from broadcaster.store.plan import Plan, child_batch
+from broadcaster.store.rundir import RunDir
+from broadcaster.store.writer import JournalWriter
+
+TEMPLATE = "7ba7b820-9dad-11d1-80b4-00c04fd430c8"
+T0 = 1_764_580_000_000_000  # a moment, in µs: every later one counts from here
+SECOND = 1_000_000
+_AREAS = ("415", "212", "303", "206", "312", "617", "702", "503", "602", "713", "305", "404")
+
+Cells = Mapping[str, str]
+
+
+def phone(n: int) -> str:
+    """Return the n-th (below 1,200) of the numbers that are reserved for fiction, as E.164."""
+    area, last = divmod(n, 100)
+    return f"+1{_AREAS[area]}55501{last:02}"
+
+
+def people(count: int, **columns: Sequence[str]) -> list[dict[str, str]]:
+    """Return *count* rows with a number of their own, an id, and *columns* whose values repeat as needed."""
+    return [
+        {"id": f"c{n}", "mobile": phone(n), **{name: values[n % len(values)] for name, values in columns.items()}}
+        for n in range(count)
+    ]
+
+
+def write_csv(path: Path, rows: Iterable[Cells]) -> Path:
+    """Write *rows* with the columns of the first."""
+    rows = list(rows)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def make_job(base: Path, tables: Mapping[str, Mapping[str, Any]] | None = None, **top: Any) -> Job:
+    """Return a job over ``list.csv`` in *base*; *tables* go over the defaults, key by key."""
+    values: dict[str, dict[str, Any]] = {
+        "recipients": {"file": "list.csv", "phone": "mobile", "id": "id", "default_region": "US"},
+        "message": {"template_id": TEMPLATE},
+    }
+    for name, table in (tables or {}).items():
+        values.setdefault(name, {}).update(table)
+    return job_from({"campaign": "spring-sale", **top, **values}, base=base, name="job.toml")
+
+
+def freeze(
+    base: Path,
+    job: Job,
+    *,
+    run_dir: Path | None = None,
+    mode: Mode = Mode.LIVE,
+    extend: bool = False,
+    profile: str | None = None,
+) -> Prepared:
+    """Freeze *job* in ``run`` under *base*, or extend what is there."""
+    where = RunDir(run_dir or base / "run")
+    where.create()
+    ask = Ask(mode=mode, run_dir=where.path, extend=extend)
+    campaign = render_campaign(job, day=ask.day) if ask.day else job.campaign
+    return prepare(job, ask, run_dir=where, campaign=campaign, profile=profile)
+
+
+def make_plan(
+    base: Path,
+    rows: Iterable[Cells],
+    tables: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    batch_size: int = 1000,
+    mode: Mode = Mode.LIVE,
+    **top: Any,
+) -> Plan:
+    """Write *rows* to ``list.csv`` in *base* and freeze a plan for them."""
+    write_csv(base / "list.csv", rows)
+    given = {name: dict(table) for name, table in (tables or {}).items()}
+    given.setdefault("limits", {}).setdefault("batch_size", batch_size)
+    return freeze(base, make_job(base, given, **top), mode=mode).plan
+
+
+def extend_plan(
+    base: Path, rows: Iterable[Cells], tables: Mapping[str, Mapping[str, Any]] | None = None, *, batch_size: int = 1000
+) -> Plan:
+    """Replace ``list.csv`` and extend the plan that :func:`make_plan` froze."""
+    write_csv(base / "list.csv", rows)
+    given = {name: dict(table) for name, table in (tables or {}).items()}
+    given.setdefault("limits", {}).setdefault("batch_size", batch_size)
+    return freeze(base, make_job(base, given), extend=True).plan
+
+
+def moment(seconds: float) -> Instant:
+    """Return the instant *seconds* after :data:`T0`."""
+    return Instant(wall_us=T0 + round(seconds * SECOND))
+
+
+def message_id(to: str, channel: str) -> str:
+    """Return the id that :func:`answer` gives a delivery."""
+    return f"msg-{to[1:]}-{channel}"
+
+
+def answer(batch: Batch, *, without: Sequence[tuple[str, str]] = (), ids: Mapping[str, str] | None = None) -> bytes:
+    """Return an accepting body for *batch*; *without* names deliveries that it has no entry for."""
+    found = ids or {}
+    rows = [
+        {"message_id": found.get(to, message_id(to, channel)), "to": to, "channel": channel}
+        for to in batch.to
+        for channel in batch.channels
+        if (to, channel) not in without
+    ]
+    return json.dumps({"success": True, "data": {"status": "QUEUED", "recipients": rows}, "meta": {}}).encode()
+
+
+def claim(batch: int, *, at_s: float = 0) -> Claim:
+    """Return the claim of a batch."""
+    return Claim(batch=batch, since=moment(at_s), server_us=T0)
+
+
+def attempt(batch: int, n: int = 1, *, at_s: float = 0, http: int | None = 503, code: str = "SERVICE_001") -> Attempt:
+    """Return an attempt that settled nothing."""
+    return Attempt(
+        batch=batch,
+        n=n,
+        started=moment(at_s),
+        ended=moment(at_s + 1),
+        executed=Executed.UNKNOWN,
+        http=http,
+        code=code,
+        request_id=f"req-{batch}-{n}",
+        sentence=f"attempt {n} of batch {batch}",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settling:
+    """An outcome with what follows from it."""
+
+    outcome: Outcome
+    children: tuple[Child, ...] = ()
+    blames: tuple[Blame, ...] = ()
+
+
+def accepted(
+    batch: Batch, *, without: Sequence[tuple[str, str]] = (), ids: Mapping[str, str] | None = None
+) -> Settling:
+    """Settle a batch as accepted."""
+    return Settling(
+        outcome=Outcome(
+            batch=batch.id,
+            state=State.ACCEPTED,
+            attempts=1,
+            first_us=T0 + 1 * SECOND,
+            settled_us=T0 + 2 * SECOND,
+            http=202,
+            request_id=f"req-{batch.id}",
+            missing=len(without),
+            answer=answer(batch, without=without, ids=ids),
+        )
+    )
+
+
+def rejected(batch: Batch, *, code: str = "BUSINESS_003", sentence: str = "no balance", attempts: int = 2) -> Settling:
+    """Settle a batch as rejected."""
+    return Settling(
+        outcome=Outcome(
+            batch=batch.id,
+            state=State.REJECTED,
+            attempts=attempts,
+            first_us=T0 + 3 * SECOND,
+            settled_us=T0 + 4 * SECOND,
+            http=422,
+            code=code,
+            sentence=sentence,
+            request_id=f"req-{batch.id}",
+        )
+    )
+
+
+def child_of(plan: Plan, parent: Batch, positions: Sequence[int], *, number: int) -> tuple[Child, Batch]:
+    """Return a part of a batch, as an entry of the journal and as a batch with the key of its own body."""
+    bare = Child(id=number, parent=parent.id, positions=tuple(positions), key="", cause="VALIDATION_002")
+    body = OPERATIONS[plan.head.operation].encode(plan.head.message, child_batch(parent, bare))
+    key = idempotency_key(body, scope=plan.head.scope)
+    child = Child(id=number, parent=parent.id, positions=tuple(positions), key=key, cause="VALIDATION_002")
+    return child, child_batch(parent, child)
+
+
+def divided(parent: Batch, *, blamed: Sequence[int], children: Sequence[Child] = ()) -> Settling:
+    """Settle a batch as split: *blamed* positions are rejected, the others are with its children."""
+    code, sentence = "VALIDATION_002", "the number is not valid"
+    return Settling(
+        outcome=Outcome(
+            batch=parent.id,
+            state=State.SPLIT,
+            attempts=1,
+            first_us=T0,
+            settled_us=T0 + SECOND,
+            http=400,
+            code=code,
+            sentence=sentence,
+            request_id=f"req-{parent.id}",
+        ),
+        children=tuple(children),
+        blames=tuple(Blame(batch=parent.id, position=each, code=code, sentence=sentence) for each in blamed),
+    )
+
+
+def record(plan: Plan, *facts: Claim | Attempt | Settling) -> None:
+    """Write *facts* into the plan's journal, in this order, by the journal's own writer."""
+
+    async def write() -> None:
+        with JournalWriter(plan.run_dir.journal, version="test") as journal:
+            for fact in facts:
+                match fact:
+                    case Claim():
+                        await journal.claim([fact])
+                    case Attempt():
+                        await journal.note(fact)
+                    case Settling():
+                        await journal.settle(fact.outcome, fact.children, fact.blames)
+
+    asyncio.run(write())
