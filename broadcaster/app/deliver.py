@@ -4,7 +4,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from broadcaster.api import lookups
@@ -57,6 +57,11 @@ class Settings:
             api=Api.model_validate(head.api),
             preflight=preflight,
         )
+
+    def unpaced(self) -> "Settings":
+        """Return the same without any rate limit."""
+        limits = self.limits.model_copy(update={"requests_per_minute": 0, "messages_per_minute": 0})
+        return replace(self, limits=limits)
 
 
 @dataclass(slots=True)
@@ -208,7 +213,12 @@ async def _identify(plan: Plan, to: Access, api_line: Line, journal: JournalWrit
         )
     if "account" not in known:
         await journal.put_meta(
-            account=fingerprint, base_url=to.identity, mode=plan.head.mode, plan=plan.fingerprint, run=uuid.uuid4().hex
+            account=fingerprint,
+            base_url=to.identity,
+            mode=plan.head.mode,
+            plan=plan.fingerprint,
+            keys=plan.head.keys_sha256,
+            run=uuid.uuid4().hex,
         )
     return who.reply.server_us
 

@@ -22,6 +22,7 @@ from broadcaster.job.settings import Secret, load_settings
 
 T = TypeVar("T")
 VERSION = version("broadcaster")
+SIMULATOR_URL = "BROADCASTER_SIMULATOR_URL"  # environment: a simulator that runs already, for rehearsals
 _SIMULATED_KEY = "simulator"
 _START_S = 30.0  # to wait for the simulator's first line; it takes about one second
 # Read-only requests that go before the senders' own: one connection more than there are senders.
@@ -73,16 +74,23 @@ def access(mode: Mode, environ: Mapping[str, str], *, state: Path | None = None)
             profile=settings.profile_id,
         )
         return
-    with _simulator(environ, state) as url:
+    running = environ.get(SIMULATOR_URL)
+    with contextlib.nullcontext(running) if running else simulator(environ, state) as url:
         # The port changes with every start; the account is the one in the state file.
         yield Access(base_url=url, identity="simulated", key=Secret(_SIMULATED_KEY), profile=profile_id(environ))
 
 
 @contextlib.contextmanager
-def _simulator(environ: Mapping[str, str], state: Path | None) -> Iterator[str]:
-    """Start the simulator as a process of its own; it ends when its standard input closes, however we end."""
+def simulator(environ: Mapping[str, str], state: Path | None, *flags: str) -> Iterator[str]:
+    """Start the simulator as a process of its own; it ends when its standard input closes, however we end.
+
+    Args:
+        environ: of its process; what is for the real API is left out.
+        state: its file; ``None`` keeps its state in memory.
+        flags: more of its command line.
+    """
     command = [sys.executable, "-m", "broadcaster.simulator", "--port", "0", "--until-stdin-closes"]
-    command += ["--state", os.fspath(state) if state is not None else ":memory:"]
+    command += ["--state", os.fspath(state) if state is not None else ":memory:", *flags]
     quiet = {name: value for name, value in environ.items() if not name.startswith("SENT_")}
     process = subprocess.Popen(
         command,

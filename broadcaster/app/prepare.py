@@ -21,7 +21,7 @@ from broadcaster.operations import OPERATIONS
 from broadcaster.planning.followup import Known
 from broadcaster.planning.pipeline import Audience, Built, Wording, build_part, discard
 from broadcaster.planning.render import Renderer
-from broadcaster.store.files import digest
+from broadcaster.store.journal import JournalReader
 from broadcaster.store.plan import Head, ListFile, Plan, write_head
 from broadcaster.store.rundir import RunDir, campaign_dir
 
@@ -139,8 +139,14 @@ def _open(job: Job) -> _Reading:
         list_name=", ".join(recipients.files),
     )
     lists = tuple(ListFile(path=each.path, size=each.size, sha256=each.sha256) for each in source.fingerprints())
-    suppress = tuple(digest(path) for path in expand(recipients.suppress, base=job.base)) if recipients.suppress else ()
-    return _Reading(source=source, audience_columns=columns, lists=lists, suppress=suppress)
+    return _Reading(source=source, audience_columns=columns, lists=lists, suppress=_suppress_digests(job))
+
+
+def _suppress_digests(job: Job) -> tuple[str, ...]:
+    """Return the digest of every suppression list; each may have columns of its own."""
+    paths = expand(job.recipients.suppress, base=job.base)
+    opened = (open_list([str(path)], base=path.parent) for path in paths)
+    return tuple(each.sha256 for source in opened for each in source.fingerprints())
 
 
 def _identity(job: Job, campaign: str, mode: Mode, profile: str | None, reading: _Reading) -> dict[str, Any]:
@@ -240,6 +246,7 @@ def _freeze(
         messages = (before + built.recipients) * len(wording.channels)
         if not earlier:
             _check_anybody(built)
+            _check_journal(run_dir, built)
         _check_counts(built.excluded, before + built.recipients, messages, job, ask)
         write_head(run_dir, _head(job, ask, campaign, profile, reading, identity, earlier, wording, built, part))
     except BaseException:
@@ -352,6 +359,19 @@ def _check_anybody(built: Built) -> None:
         )
 
 
+def _check_journal(run_dir: RunDir, built: Built) -> None:
+    """Refuse a journal that a lost plan left behind, unless that plan was this one: it counts batches by number."""
+    if not run_dir.journal.exists():
+        return
+    with JournalReader(run_dir.journal) as journal:
+        keys = journal.meta().get("keys", built.keys_sha256)
+    if keys != built.keys_sha256:
+        raise BelongsToAnother(
+            f"{run_dir.journal} is the journal of another plan, which is gone from here; restore the directory from a "
+            "copy and go on with 'broadcaster resume', or choose another campaign name"
+        )
+
+
 def _check_counts(excluded: Mapping[str, int], recipients: int, messages: int, job: Job, ask: Ask) -> None:
     invalid = excluded.get(Reason.INVALID_NUMBER, 0)
     if ask.strict and invalid:
@@ -374,8 +394,10 @@ def _check_counts(excluded: Mapping[str, int], recipients: int, messages: int, j
         )
 
 
-def unplan(run_dir: RunDir) -> None:
-    """Take back a first plan that was frozen a moment ago and of which nothing was ever claimed."""
-    run_dir.head(0).unlink(missing_ok=True)
-    discard(run_dir, 0)
-    run_dir.manifest.unlink(missing_ok=True)
+def unplan(plan: Plan) -> None:
+    """Take back the part of *plan* that was frozen a moment ago and of which nothing was ever claimed."""
+    run_dir, part = plan.run_dir, len(plan.parts) - 1
+    run_dir.head(part).unlink(missing_ok=True)
+    discard(run_dir, part)
+    if not part:
+        run_dir.manifest.unlink(missing_ok=True)

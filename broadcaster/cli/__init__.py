@@ -20,6 +20,7 @@ _COMMANDS = {
     "status": "Where a run stands.",
     "verify": "Prove that every row of a run is accounted for.",
     "manifest": "Build a run's manifest anew.",
+    "rehearse": "Send a whole job to a simulator with faults, kill it, and prove that nobody got it twice.",
     "simulate": "Start a local Sent API to try things on.",
 }
 
@@ -84,4 +85,5 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    leave(lambda: cli.main(args=sys.argv[1:] if arguments is None else arguments, standalone_mode=False))
+    given = sys.argv[1:] if arguments is None else arguments
+    leave(lambda: cli.main(args=given, prog_name="broadcaster", standalone_mode=False))

@@ -1,10 +1,11 @@
 """From whatever ended a command to an exit code and one sentence on stderr."""
 
+import errno
 import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -27,6 +28,7 @@ EXIT_CODES = {
 
 def leave(command: Callable[[], Any]) -> NoReturn:
     """Run *command* and exit: with its own code, or with that of what went wrong."""
+    sys.stderr = _ForPeople(sys.stderr)  # type: ignore[assignment]  # a text stream in all that is used of it
     try:
         result = command()
         code = int(result) if isinstance(result, int) else ExitCode.DONE
@@ -52,6 +54,38 @@ def leave(command: Callable[[], Any]) -> NoReturn:
     except Exception as error:  # noqa: BLE001 - the last net: a bug gets a sentence too
         code = _say(_bug(error), ExitCode.BUG)
     sys.exit(int(code))
+
+
+class _ForPeople:
+    """Standard error whose reader may leave, a closed window or pipe: no run ends because nobody watches any more."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write *text* if somebody reads it."""
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            if not _nobody_reads(error):
+                raise
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush if somebody reads it."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            if not _nobody_reads(error):
+                raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _nobody_reads(error: OSError) -> bool:
+    """Whether *error* is what writing to a closed pipe or window gives."""
+    return error.errno in {errno.EPIPE, errno.EIO}
 
 
 def _say(sentence: str, code: ExitCode) -> ExitCode:

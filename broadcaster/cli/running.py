@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import click
 
 from broadcaster.app.conclude import Conclusion, conclude
 from broadcaster.app.deliver import Settings, deliver, has_work
-from broadcaster.app.parts import access, profile_id, run_loop
+from broadcaster.app.parts import SIMULATOR_URL, access, profile_id, run_loop
 from broadcaster.app.prepare import Ask, Prepared, locate, prepare, unplan
 from broadcaster.cli.screen import Watcher, busy, console, show_plan
 from broadcaster.core.words import Mode
 from broadcaster.errors import ConfigError, ExitCode
+from broadcaster.job.load import load_job
 from broadcaster.job.model import Job, Limits
 from broadcaster.planning.preview import Preview, preview
 from broadcaster.store.journal import JournalReader
@@ -31,11 +33,11 @@ def plan_job(job: Job, ask: Ask, *, keep: bool = True) -> tuple[Prepared, Previe
     """
     import tempfile
 
+    run_dir, campaign = locate(job, ask)
     if not keep:
         with tempfile.TemporaryDirectory(prefix="broadcaster-") as directory:
-            ask = Ask(**{**_fields(ask), "run_dir": Path(directory) / "run"})
-            return plan_job(job, ask)
-    run_dir, campaign = locate(job, ask)
+            prepared, shown = plan_job(job, replace(ask, run_dir=Path(directory) / "run"))
+            return prepared, replace(shown, run_dir=str(run_dir.path))
     run_dir.create()
     with run_dir.locked():
         with busy("planning …"):
@@ -44,10 +46,17 @@ def plan_job(job: Job, ask: Ask, *, keep: bool = True) -> tuple[Prepared, Previe
         return prepared, _preview(prepared.plan, job.limits)
 
 
+def plan_rehearsal(job_file: Path, run_dir: Path) -> tuple[Plan, Preview]:
+    """Freeze a job's plan for a rehearsal; the preview is that of the real run."""
+    prepared, shown = plan_job(load_job(job_file), Ask(mode=Mode.SIMULATED, run_dir=run_dir))
+    return prepared.plan, shown
+
+
 def run_job(job: Job, ask: Ask, *, yes: bool, preflight: bool, as_json: bool) -> ExitCode:
     """Plan *job* (or go on with its plan), confirm, send; return how it ended."""
-    _require_answer(yes=yes)
     run_dir, campaign = locate(job, ask)
+    if not run_dir.is_planned:
+        _require_answer(yes=yes)
     run_dir.create()
     with run_dir.locked():
         with busy("planning …"):
@@ -56,10 +65,15 @@ def run_job(job: Job, ask: Ask, *, yes: bool, preflight: bool, as_json: bool) ->
         settings = Settings(limits=job.limits, safety=job.safety, api=job.api, preflight=preflight)
         shown = _preview(plan, settings.limits)
         show_plan(shown, chosen=prepared.chosen, already_planned=prepared.already_planned)
-        if not _confirmed(plan, shown, yes=yes):
-            if prepared.fresh and len(plan.parts) == 1:
-                unplan(run_dir)
-            click.echo("Nothing was sent, and no plan was kept.", err=True)
+        agreed = False
+        try:
+            agreed = _confirmed(plan, shown, yes=yes, fresh=prepared.fresh)
+        finally:
+            if not agreed and prepared.fresh:
+                unplan(plan)
+        if not agreed:
+            kept = "and no plan was kept" if prepared.fresh else f"and the plan in {run_dir.path} stays"
+            click.echo(f"Nothing was sent, {kept}.", err=True)
             return ExitCode.STOPPED
         return _send(plan, settings, as_json=as_json)
 
@@ -67,11 +81,13 @@ def run_job(job: Job, ask: Ask, *, yes: bool, preflight: bool, as_json: bool) ->
 def resume_run(plan: Plan, *, yes: bool, preflight: bool, as_json: bool) -> ExitCode:
     """Go on with a frozen plan; the caller holds the lock."""
     settings = Settings.of(plan.head, preflight=preflight)
+    if SIMULATOR_URL in os.environ and plan.head.mode == Mode.SIMULATED:
+        settings = settings.unpaced()  # a rehearsal: there is no account whose limit could be passed
     shown = _preview(plan, settings.limits)
     if not _was_started(plan):
         _require_answer(yes=yes)
         show_plan(shown)
-        if not _confirmed(plan, shown, yes=yes):
+        if not _confirmed(plan, shown, yes=yes, fresh=False):
             click.echo("Nothing was sent.", err=True)
             return ExitCode.STOPPED
     return _send(plan, settings, as_json=as_json)
@@ -137,15 +153,19 @@ def _require_answer(*, yes: bool) -> None:
         raise ConfigError("nobody can be asked here (standard input is no terminal); add --yes to send without asking")
 
 
-def _confirmed(plan: Plan, shown: Preview, *, yes: bool) -> bool:
-    if yes or _was_started(plan) or not has_work(plan):
+def _confirmed(plan: Plan, shown: Preview, *, yes: bool, fresh: bool) -> bool:
+    """Ask whether to send; a run that has begun was confirmed before, but not what a *fresh* part adds to it."""
+    begun = _was_started(plan)
+    if yes or (begun and not fresh) or not has_work(plan):
         return True
-    people = f"{shown.recipients:,} {'person' if shown.recipients == 1 else 'people'}"
+    _require_answer(yes=yes)
+    count = plan.parts[-1].head.recipients if begun else shown.recipients
+    people = f"{count:,} {'more ' if begun else ''}{'person' if count == 1 else 'people'}"
     where = {"live": "", "sandbox": " in Sent's sandbox", "simulated": " in the simulator"}[shown.mode]
-    if shown.recipients <= _TYPE_THE_COUNT or shown.mode != Mode.LIVE:
+    if count <= _TYPE_THE_COUNT or shown.mode != Mode.LIVE:
         return click.confirm(f"Send to {people}{where}?", err=True)
     typed: str = click.prompt(f"Type the number of recipients to send to {people}", default="", err=True)
-    return typed.replace(",", "").strip() == str(shown.recipients)
+    return typed.replace(",", "").strip() == str(count)
 
 
 def _was_started(plan: Plan) -> bool:
@@ -154,7 +174,3 @@ def _was_started(plan: Plan) -> bool:
         return False
     with JournalReader(plan.run_dir.journal) as journal:
         return journal.first_claim_us() is not None
-
-
-def _fields(ask: Ask) -> dict[str, Any]:
-    return {name: getattr(ask, name) for name in Ask.__dataclass_fields__}

@@ -76,7 +76,7 @@ class Watcher:
         self._console = console()
         self._quiet = quiet
         self._fold: tally.Progress | None = None
-        self._limit = ""
+        self._pacer: Any = None
         self._said: set[str] = set()
         self._ended = threading.Event()
         self._lines: threading.Thread | None = None
@@ -90,8 +90,7 @@ class Watcher:
         self._fold = tally.Progress(
             total=total, started_s=time.monotonic(), accepted=counts.accepted, rejected=counts.rejected
         )
-        limit = line.pacer.limit_in_force
-        self._limit = f"limit {limit:,} requests/min" if limit else "no limit"
+        self._pacer = line.pacer
         if self._quiet:
             return
         if self._console.is_terminal:
@@ -136,9 +135,11 @@ class Watcher:
             return "starting"
         now_s = time.monotonic()
         left_s = self._fold.seconds_left(now_s=now_s)
+        limit = self._pacer.limit_in_force
+        pace = f"limit {limit:,} requests/min" if limit else "no limit"
         return (
             f"{self._fold.accepted:,} accepted · {self._fold.rejected:,} rejected · {self._fold.in_doubt:,} in doubt · "
-            f"{self._fold.to_go:,} to go · {self._fold.per_minute(now_s=now_s):,.0f}/min · {self._limit}"
+            f"{self._fold.to_go:,} to go · {self._fold.per_minute(now_s=now_s):,.0f}/min · {pace}"
             + (f" · {duration(left_s)} left" if left_s else "")
         )
 

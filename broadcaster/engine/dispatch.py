@@ -79,6 +79,7 @@ class Dispatcher:
         return await self._stop.unless_drained(self._budget.turn(messages))
 
     async def _grant(self, group: list[_Wish]) -> None:
+        group = [wish for wish in group if not wish.granted.done()]  # a sender that is gone sends nothing
         since = Instant.at(self._clock.reading())
         claims = {
             wish.batch.id: Claim(batch=wish.batch.id, since=since, server_us=wish.server_us)

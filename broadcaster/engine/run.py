@@ -1,8 +1,8 @@
 """The sending loop: feeder → bounded line → senders, all attempts through one dispatcher.
 
-Theory of operation. The very first request goes alone; when it is settled, concurrency opens. A reason to stop
-*drains*: what is in flight ends properly. A second Ctrl-C, a full disk or a bug *aborts*: everything is cancelled at
-once, and the journal says what a ``kill -9`` would have left.
+Theory of operation. Requests go alone until the API has accepted one: its answer tells how large answers are, and only
+then concurrency opens. A reason to stop *drains*: what is in flight ends properly. A second Ctrl-C, a full disk or a
+bug *aborts*: everything is cancelled at once, and the journal says what a ``kill -9`` would have left.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ async def execute(
     """
     work = Work(room=2 * concurrency, stop=stop)
     line = Dispatcher(budget=budget, journal=journal, clock=clock, stop=stop)
-    shared = Shared(clock=clock, next_child=next_child, bisections=terms.bisections)
+    shared = Shared(next_child=next_child, bisections=terms.bisections)
     shared.server_us = server_us
     sender = Sender(
         terms=terms,
@@ -78,26 +78,25 @@ async def execute(
     opened = asyncio.Event()
 
     async def first() -> None:
-        task = await work.take()
-        if task is not None:
-            await work.done(await sender.deliver(task))
-            _check_answer_size(shared, largest_batch, stop)
+        while shared.largest_answer_row is None and (task := await work.take()) is not None:
+            await deliver(task)
         opened.set()
         await follow()
 
     async def follow() -> None:
         await opened.wait()
         while (task := await work.take()) is not None:
-            await work.done(await sender.deliver(task))
+            await deliver(task)
 
-    async def abort() -> None:
-        await stop.aborted()
-        raise _Aborted
+    async def deliver(task: Task) -> None:
+        children = await sender.deliver(task)
+        _check_answer_size(shared, largest_batch, stop)
+        await work.done(children)
 
     try:
         async with asyncio.TaskGroup() as outer:
             beside = [
-                outer.create_task(abort(), name="abort"),
+                outer.create_task(_abort(stop), name="abort"),
                 outer.create_task(line.run(), name="dispatcher"),
                 outer.create_task(work.wake_on_drain(), name="drain"),
             ]
@@ -114,9 +113,13 @@ async def execute(
         raise _first(group) from None
 
 
+async def _abort(stop: Stop) -> None:
+    await stop.aborted()
+    raise _Aborted
+
+
 def _check_answer_size(shared: Shared, largest_batch: int, stop: Stop) -> None:
-    expected = shared.largest_answer_row * largest_batch
-    if expected > LARGEST_ANSWER:
+    if (shared.largest_answer_row or 0) * largest_batch > LARGEST_ANSWER:
         stop.drain(
             Halted(
                 f"the API's answers take {shared.largest_answer_row:.0f} bytes a message: one to a batch of "

@@ -84,12 +84,12 @@ class _History:
 class Shared:
     """What the senders of a run know together."""
 
-    def __init__(self, *, clock: Clock, next_child: int, bisections: int) -> None:
+    def __init__(self, *, next_child: int, bisections: int) -> None:
         self.server_us: int | None = None
-        self.answered_s = clock.monotonic()
+        self.silent_since_s: float | None = None  # the first failure since the API last answered
         self.next_child = next_child
         self.bisections_left = bisections
-        self.largest_answer_row = 0.0  # bytes of an accepting answer, per delivery
+        self.largest_answer_row: float | None = None  # bytes of an accepting answer, per delivery
 
 
 class Sender:
@@ -133,7 +133,8 @@ class Sender:
                 f"batch {batch.id} does not encode to the bytes that its key was taken from: the plan is damaged, "
                 "or was made by a version with another format; restore it, or finish with the version that planned it"
             )
-        history = _History(attempts=task.attempts, claim=task.claim)
+        first_us = task.claim.since.wall_us if task.claim else None
+        history = _History(attempts=task.attempts, claim=task.claim, first_us=first_us)
 
         async def attempt() -> _Try:
             return await self._attempt(batch, request, history)
@@ -160,6 +161,9 @@ class Sender:
             claim = await self._line.admit(batch, needs_claim=not history.doubtful, server_us=self._shared.server_us)
         except Drained:
             return _Try(verdict=Verdict(action=Action.REPEAT, executed=Executed.NO, code="drained"))
+        refusal = self._may_not_repeat(history)  # the turn may have taken longer than the window had left
+        if refusal is not None:
+            return _Try(verdict=refusal)
         history.attempts += 1
         history.claimed = True
         result = await self._send(request)
@@ -199,20 +203,25 @@ class Sender:
     def _hear(self, result: Reply | Lost | Unsent, verdict: Verdict) -> None:
         if isinstance(result, Reply):
             self._shared.server_us = result.server_us or self._shared.server_us
-            if result.status < _SERVER_ERROR:
-                self._shared.answered_s = self._clock.monotonic()
+        if isinstance(result, Reply) and result.status < _SERVER_ERROR:
+            self._shared.silent_since_s = None
+        elif self._shared.silent_since_s is None:
+            self._shared.silent_since_s = self._clock.monotonic()
         if verdict.throttled:
             self._budget.throttled(verdict)
 
     def _give_up_if_silent(self) -> None:
-        silent_s = self._clock.monotonic() - self._shared.answered_s
+        if self._shared.silent_since_s is None:
+            return
+        silent_s = self._clock.monotonic() - self._shared.silent_since_s
         if silent_s >= self._terms.give_up_after_s:
             minutes = silent_s / 60
             self._stop.drain(Unreachable(f"the API has not answered for {minutes:.0f} minutes"))
 
     def _delay_s(self, tried: _Try, failed: int) -> float:
         wait_s = delay_s(failed, policy=self._terms.retry, retry_after_s=tried.verdict.retry_after_s, rand=self._rand())
-        self._observe(Waiting(code=tried.verdict.code, sentence=tried.verdict.sentence, wait_s=wait_s))
+        if not self._stop.draining:  # else there is no next attempt
+            self._observe(Waiting(code=tried.verdict.code, sentence=tried.verdict.sentence, wait_s=wait_s))
         return wait_s
 
     # ---- what follows -----------------------------------------------------------------------------------------------
@@ -234,6 +243,8 @@ class Sender:
                 await self._halt(batch, tried, history)
             case Action.REPEAT:  # the run drains before the batch is settled
                 await self._release_if_untouched(batch, history)
+                if history.doubtful:
+                    self._tell(tried, in_doubt=batch.deliveries)
         return ()
 
     async def _accept(self, batch: Batch, tried: _Try, history: _History) -> None:
@@ -244,7 +255,7 @@ class Sender:
         missing = self._terms.operation.read(batch, reply.body).missing
         outcome = _outcome_of(batch, State.ACCEPTED, tried, history, self._clock)
         await self._journal.settle(replace(outcome, answer=reply.body, missing=missing))
-        self._shared.largest_answer_row = max(self._shared.largest_answer_row, len(reply.body) / batch.deliveries)
+        self._shared.largest_answer_row = max(self._shared.largest_answer_row or 0, len(reply.body) / batch.deliveries)
         accepted = batch.deliveries - missing
         self._tell(tried, accepted=accepted, in_doubt=missing, earlier_launch=accepted if elsewhere else 0)
 
@@ -290,12 +301,12 @@ class Sender:
         )
 
     async def _halt(self, batch: Batch, tried: _Try, history: _History) -> None:
+        self._stop.drain((tried.verdict.error or Halted)(tried.verdict.sentence))  # first: nobody else may set out
         await self._journal.note(_attempt_of(batch, tried, history))
         if tried.verdict.executed is Executed.NO:
             await self._release_if_untouched(batch, history)
         else:
             self._tell(tried, in_doubt=batch.deliveries)
-        self._stop.drain((tried.verdict.error or Halted)(tried.verdict.sentence))
 
     async def _release_if_untouched(self, batch: Batch, history: _History) -> None:
         """Take the claim back when every attempt, all of them recorded, created nothing."""

@@ -72,6 +72,7 @@ class Stop:
         finally:
             task.cancel()
             drained.cancel()
+            await asyncio.wait({task, drained})  # whoever leaves here leaves nobody behind
 
 
 @contextlib.contextmanager

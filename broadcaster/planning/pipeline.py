@@ -28,7 +28,7 @@ from broadcaster.planning.exclude import DUPLICATE, ELIGIBLE, EXCLUSIONS, counts
 from broadcaster.planning.followup import Known
 from broadcaster.planning.group import cut
 from broadcaster.planning.render import Renderer
-from broadcaster.store.files import digest, sync
+from broadcaster.store.files import PRIVATE, digest, disk_errors, sync
 from broadcaster.store.parquet import reading, regroup, writing
 from broadcaster.store.plan import BATCHES, ROW_GROUP, ROWS
 from broadcaster.store.rundir import RunDir
@@ -134,8 +134,9 @@ def build_part(
         spill.unlink(missing_ok=True)
     files = (run_dir.rows(part), run_dir.batches(part))
     for path in files:
-        path.chmod(0o600)
-        sync(path)
+        with disk_errors(path):
+            path.chmod(PRIVATE)
+            sync(path)
     return Built(
         rows=len(numbers),
         excluded=counts_by_reason(codes),

@@ -19,7 +19,7 @@ from broadcaster.store.parquet import reading
 from broadcaster.store.rundir import RunDir
 
 # A spreadsheet runs a cell that begins like this as a formula (CWE-1236); a plain number may keep its sign.
-_FORMULA = re.compile(r"^[=@\t\r]|^[+\-](?![\d\s().\-]*$)")
+_FORMULA = re.compile(r"^[=@\t\r\n]|^[+\-](?![\d\s().\-]*$)")
 
 
 def write_summary(path: Path, summary: dict[str, Any]) -> None:

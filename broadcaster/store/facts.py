@@ -76,9 +76,15 @@ def read_children(plan: Plan, journal: JournalReader) -> dict[int, Batch]:
 
 
 def unsettled(plan: Plan, facts: Facts) -> NDArray[np.bool_]:
-    """Return, per planned batch, whether it was neither settled nor claimed: what a run goes on with."""
+    """Return, per planned batch, whether it was neither settled nor claimed: what a run goes on with.
+
+    Raises:
+        StoreDamaged: when the journal speaks of a batch that the plan does not have.
+    """
     fresh = np.ones(plan.batches, dtype=bool)
     touched = [batch for batch in (*facts.settled, *facts.claims) if batch >= 0]
+    if touched and max(touched) >= plan.batches:
+        raise StoreDamaged(f"{plan.run_dir.journal} speaks of batch {max(touched)}, which was never planned")
     fresh[np.array(touched, dtype=np.int64)] = False
     return fresh
 

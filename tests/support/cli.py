@@ -12,8 +12,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ class Cli:
             text=True,
             encoding="utf-8",
         )
-        return Running(process, self, environment.get("SENT_DM_API_KEY", KEY))
+        return Running(process, self, environment.get("SENT_DM_API_KEY") or KEY)
 
     def use(self, simulator: Simulator, *, key: str | None = None) -> None:
         """Let live runs go to *simulator*."""
@@ -219,6 +219,18 @@ def embedded_ledger(run_dir: Path) -> list[dict[str, Any]]:
     with closing(sqlite3.connect(run_dir / "simulator.sqlite", timeout=10)) as connection:
         connection.row_factory = sqlite3.Row
         return [dict(row) for row in connection.execute("SELECT * FROM message ORDER BY rowid")]
+
+
+@contextmanager
+def restarted(
+    cli: Cli, simulator: Simulator, *, key: str | None = None, same_account: bool = True
+) -> Iterator[Simulator]:
+    """Kill *simulator*, with whatever it is working on, and start another at its address, by default on its state."""
+    port = simulator.url.rpartition(":")[2]
+    simulator.kill()
+    with Simulator(simulator.state if same_account else None, key=key or simulator.key, port=port) as again:
+        cli.use(again)
+        yield again
 
 
 def wait_until(happened: Callable[[], object], *, what: str) -> None:

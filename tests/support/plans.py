@@ -7,18 +7,25 @@ the other parts really write.
 import asyncio
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from broadcaster.app.prepare import Ask, Prepared, prepare
 from broadcaster.core.keys import idempotency_key
-from broadcaster.core.values import Attempt, Batch, Blame, Child, Claim, Instant, Outcome
-from broadcaster.core.words import Executed, Mode, State
+from broadcaster.core.values import Attempt, Batch, Blame, Child, Claim, Instant, Message, Outcome, Scope
+from broadcaster.core.words import Channel, Executed, Mode, State
 from broadcaster.job.load import job_from, render_campaign
 from broadcaster.job.model import Job
+from broadcaster.lists.columns import Columns
+from broadcaster.lists.read import ListSource
 from broadcaster.operations import OPERATIONS
+from broadcaster.planning.followup import Known
+from broadcaster.planning.pipeline import Audience, Built, Wording, build_part
 from broadcaster.store.plan import Plan, child_batch
 from broadcaster.store.rundir import RunDir
 from broadcaster.store.writer import JournalWriter
@@ -107,6 +114,65 @@ def extend_plan(
     given = {name: dict(table) for name, table in (tables or {}).items()}
     given.setdefault("limits", {}).setdefault("batch_size", batch_size)
     return freeze(base, make_job(base, given), extend=True).plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryFile:
+    """Rows as a list file whose record batches have *size* rows."""
+
+    rows: Sequence[Cells]
+    size: int
+    path: Path = Path("memory.csv")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(self.rows[0])
+
+    def batches(self, columns: Sequence[str]) -> Iterator[Any]:
+        """Yield the rows, *size* at a time."""
+        for at in range(0, len(self.rows), self.size):
+            few = self.rows[at : at + self.size]
+            yield pa.RecordBatch.from_arrays(
+                [pa.array([row[name] for row in few], pa.string()) for name in columns], list(columns)
+            )
+
+
+SCOPE = Scope(campaign="spring-sale", generation="0", mode=Mode.LIVE, profile=None, method="POST", path="/v3/messages")
+
+
+def build_tables(
+    directory: Path,
+    rows: Sequence[Cells],
+    *,
+    size: int = 1000,
+    largest: int = 1000,
+    parameters: Mapping[str, str] | None = None,
+    channels: tuple[Channel, ...] = (Channel.AUTO,),
+    suppressed: Sequence[str] = (),
+    opt_out: str | None = None,
+) -> Built:
+    """Write the tables of a first part for *rows* (columns ``id`` and ``mobile``), read *size* rows at a time."""
+    return build_part(
+        Audience(
+            source=ListSource(files=(MemoryFile(rows=rows, size=size),)),
+            columns=Columns(phone="mobile", id="id", region=None, opt_out=opt_out, chosen=""),
+            default_region="US",
+            suppressed=np.array(sorted(int(number) for number in suppressed), dtype=np.int64),
+        ),
+        Wording(
+            message=Message(template_id=TEMPLATE, scope=SCOPE),
+            parameters=dict(parameters or {}),
+            channels=channels,
+            operation=OPERATIONS["message", "v3"],
+            largest_batch=largest,
+        ),
+        run_dir=RunDir(directory),
+        part=0,
+        first_row=0,
+        first_batch=0,
+        known=Known.none(),
+    )
 
 
 def moment(seconds: float) -> Instant:

@@ -101,9 +101,7 @@ def test_sets_are_numbered_as_they_are_first_seen_whatever_the_record_batches() 
 
     at_once = whole.render(batch(name=names))[0].tolist()
     in_pieces = [
-        number
-        for piece in (names[:1], names[1:4], names[4:])
-        for number in cut.render(batch(name=piece))[0].tolist()
+        number for piece in (names[:1], names[1:4], names[4:]) for number in cut.render(batch(name=piece))[0].tolist()
     ]
 
     assert at_once == in_pieces == [0, 1, 0, 2, 1, 0]

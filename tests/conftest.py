@@ -1,0 +1,41 @@
+"""What holds for every test: it finds none of the user's settings and files, and leaves no task behind."""
+
+import asyncio
+import inspect
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("homes")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_the_user(monkeypatch: pytest.MonkeyPatch, _homes: Path) -> None:
+    """No key, no address, no profile; a home and a state directory that are empty."""
+    for name in [name for name in os.environ if name.startswith("SENT_")]:
+        monkeypatch.delenv(name)
+    home = tempfile.mkdtemp(dir=_homes)
+    monkeypatch.setenv("HOME", home)
+    monkeypatch.setenv("XDG_STATE_HOME", str(Path(home, ".state")))
+
+
+@pytest.fixture
+async def _no_task_left() -> AsyncIterator[None]:
+    yield
+    await asyncio.sleep(0)  # a task that was cancelled at the very end may still take its last step
+    left = [task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    assert not left, f"tasks that nobody waited for: {left}"
+
+
+@pytest.fixture(autouse=True)
+def _guard_tasks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Watch the loop of every asynchronous test; the others have none."""
+    if inspect.iscoroutinefunction(getattr(request, "function", None)):
+        request.getfixturevalue("_no_task_left")
+    yield
