@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -34,8 +34,7 @@ async def _no_task_left() -> AsyncIterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _guard_tasks(request: pytest.FixtureRequest) -> Iterator[None]:
+def _guard_tasks(request: pytest.FixtureRequest) -> None:
     """Watch the loop of every asynchronous test; the others have none."""
     if inspect.iscoroutinefunction(getattr(request, "function", None)):
         request.getfixturevalue("_no_task_left")
-    yield

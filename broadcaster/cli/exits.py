@@ -28,7 +28,7 @@ EXIT_CODES = {
 
 def leave(command: Callable[[], Any]) -> NoReturn:
     """Run *command* and exit: with its own code, or with that of what went wrong."""
-    sys.stderr = _ForPeople(sys.stderr)  # type: ignore[assignment]  # a text stream in all that is used of it
+    sys.stderr = _ForPeople(sys.stderr)
     try:
         result = command()
         code = int(result) if isinstance(result, int) else ExitCode.DONE

@@ -6,6 +6,7 @@ otherwise.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from broadcaster.core.words import Action, Channel, Executed, Mode, Shape, State
@@ -101,7 +102,9 @@ class Reply:
     def server_us(self) -> int | None:
         """The server's own time, from the ``Date`` header; ``None`` when it does not say."""
         try:
-            return int(parsedate_to_datetime(self.headers["date"]).timestamp()) * 1_000_000
+            date = parsedate_to_datetime(self.headers["date"])
+            # HTTP dates are UTC, also when they name no zone.
+            return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()) * 1_000_000
         except (KeyError, ValueError):
             return None
 

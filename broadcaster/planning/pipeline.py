@@ -28,7 +28,7 @@ from broadcaster.planning.exclude import DUPLICATE, ELIGIBLE, EXCLUSIONS, counts
 from broadcaster.planning.followup import Known
 from broadcaster.planning.group import cut
 from broadcaster.planning.render import Renderer
-from broadcaster.store.files import PRIVATE, digest, disk_errors, sync
+from broadcaster.store.files import PRIVATE, TEMPORARY, digest, disk_errors, sync
 from broadcaster.store.parquet import reading, regroup, writing
 from broadcaster.store.plan import BATCHES, ROW_GROUP, ROWS
 from broadcaster.store.rundir import RunDir
@@ -93,7 +93,7 @@ def build_part(
         StoreError: when the disk refuses.
     """
     renderer = Renderer(wording.parameters)
-    spill = run_dir.path / ".rows.part"
+    spill = run_dir.path / f"{TEMPORARY}rows"
     try:
         facts = _read(audience, renderer, spill)
         codes = exclude(

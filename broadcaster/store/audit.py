@@ -18,7 +18,7 @@ from broadcaster.core.words import State, Status
 from broadcaster.errors import BroadcasterError
 from broadcaster.operations import OPERATIONS
 from broadcaster.store.facts import Facts, tally
-from broadcaster.store.files import digest
+from broadcaster.store.files import TEMPORARY, digest
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.manifest import build_manifest
 from broadcaster.store.parquet import reading
@@ -126,7 +126,7 @@ def _manifest(plan: Plan, facts: Facts) -> Iterator[str]:
     if not path.exists():
         yield f"{path} is missing; 'broadcaster manifest {plan.run_dir.path}' builds it"
         return
-    with TemporaryDirectory(dir=plan.run_dir.path, prefix=".verify-") as directory:
+    with TemporaryDirectory(dir=plan.run_dir.path, prefix=f"{TEMPORARY}verify-") as directory:
         again = Path(directory) / "manifest.parquet"
         made = build_manifest(plan, facts, to=again)
         if made.clashes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from broadcaster.errors import StoreError
 
 _BLOCK = 1 << 20
+TEMPORARY = ".broadcaster-"  # what the names of half-done files begin with; whoever takes the lock next removes them
 PRIVATE = 0o600  # files of a run hold phone numbers
 
 
@@ -19,7 +20,7 @@ def replacing(path: Path) -> Iterator[Path]:
     A reader sees the old file or the new one, never a part. On an exception the temporary file is removed and *path* is
     untouched. Raises :class:`StoreError` when the disk refuses.
     """
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f"{TEMPORARY}{path.name}")
     try:
         with disk_errors(path):
             yield temporary

@@ -22,7 +22,7 @@ from broadcaster.errors import StoreDamaged
 from broadcaster.operations import OPERATIONS
 from broadcaster.store.batchfacts import BatchFacts
 from broadcaster.store.facts import Facts
-from broadcaster.store.files import disk_errors, replacing
+from broadcaster.store.files import TEMPORARY, disk_errors, replacing
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.parquet import reading, writing
 from broadcaster.store.plan import ROW_SHIFT, Part, Plan, parse_channels
@@ -87,7 +87,7 @@ def build_manifest(plan: Plan, facts: Facts, *, to: Path) -> Made:
     made = Made(counts=dict.fromkeys(Status, 0))
     table = BatchFacts.of(plan, facts)
     note = {"broadcaster.revision": revision(plan)}
-    with disk_errors(to), TemporaryDirectory(dir=plan.run_dir.path, prefix=".manifest-") as spilled:
+    with disk_errors(to), TemporaryDirectory(dir=plan.run_dir.path, prefix=f"{TEMPORARY}manifest-") as spilled:
         made.clashes = _Spill(plan, facts, table, Path(spilled)).write()
         with replacing(to) as temporary, writing(temporary, MANIFEST, note=note) as writer:
             for part in plan.parts:

@@ -6,6 +6,7 @@ lock file for messages only; nothing is decided by it.
 
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +18,10 @@ from filelock import FileLock, Timeout
 
 from broadcaster.clock import wall_us
 from broadcaster.errors import BelongsToAnother, ConfigError, RunLocked
-from broadcaster.store.files import disk_errors
+from broadcaster.store.files import TEMPORARY, disk_errors
 
+_OURS = frozenset({"run.lock", "plan.json", "journal.sqlite", "simulator.sqlite", "manifest.parquet"})
+_LOCK_S = 0.3  # 'status' holds the lock for a moment to see whether anybody else does
 _NETWORK_FILESYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph"})
 
 
@@ -84,11 +87,15 @@ class RunDir:
         """Make the directory, for its owner's eyes only.
 
         Raises:
-            ConfigError: on a network file system, where SQLite's journal and the lock do not hold.
+            ConfigError: on a network file system, where SQLite's journal and the lock do not hold, and where somebody
+                else's files are.
             StoreError: when the disk refuses.
         """
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
+            found = {each.name for each in self.path.iterdir()}
+            if found and found.isdisjoint(_OURS):
+                raise ConfigError(f"{self.path} is not empty and no run directory; choose another --run-dir")
             self.path.chmod(0o700)
         kind = filesystem(self.path)
         if kind in _NETWORK_FILESYSTEMS:
@@ -113,7 +120,7 @@ class RunDir:
         Raises:
             RunLocked: when another process holds it; the sentence names that process.
         """
-        lock = FileLock(self.lock, timeout=0, mode=0o600)
+        lock = FileLock(self.lock, timeout=_LOCK_S, mode=0o600)
         with disk_errors(self.lock):
             try:
                 lock.acquire()
@@ -126,9 +133,18 @@ class RunDir:
             owner = {"host": socket.gethostname(), "pid": os.getpid(), "since": wall_us()}
             with disk_errors(self.lock):
                 self.lock.write_text(json.dumps(owner), encoding="utf-8")
+                self._sweep()
             yield
         finally:
             lock.release()
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left half done."""
+        for leftover in self.path.glob(f"{TEMPORARY}*"):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
 
     def holder(self) -> str | None:
         """Describe the last process that took the lock, or ``None``."""

@@ -39,7 +39,9 @@ CASES = {
     "job file missing": Case(code=2, args=("run", "nope.toml", "--yes"), says=("nope.toml", "no such file")),
     "job file is a directory": Case(code=2, args=("run", ".", "--yes"), says=("directory",)),
     "job file is no TOML": Case(code=2, files={"job.toml": "campaign = \n"}, says=("job.toml", "line 1")),
-    "job file is not UTF-8": Case(code=2, files={"job.toml": b'campaign = "caf\xe9"\n'}, says=("job.toml", "line 1", "UTF-8")),
+    "job file is not UTF-8": Case(
+        code=2, files={"job.toml": b'campaign = "caf\xe9"\n'}, says=("job.toml", "line 1", "UTF-8")
+    ),
     "job file is empty": Case(code=2, files={"job.toml": ""}, says=("campaign", "recipients", "message")),
     "unknown key": Case(code=2, job={"limits": {"batchsize": 5}}, says=("limits.batchsize", "limits.batch_size")),
     "unknown key on top": Case(code=2, job={"campain": "x"}, says=("campain", "did you mean campaign")),
@@ -55,10 +57,14 @@ CASES = {
     ),
     # ---- the list
     "list file missing": Case(code=65, job={"recipients": {"file": "gone.csv"}}, says=("gone.csv", "no such file")),
-    "glob without files": Case(code=65, job={"recipients": {"file": "part-*.csv"}}, says=("part-*.csv", "no file matches")),
+    "glob without files": Case(
+        code=65, job={"recipients": {"file": "part-*.csv"}}, says=("part-*.csv", "no file matches")
+    ),
     "empty list": Case(code=65, files={"people.csv": ""}, says=("people.csv", "empty")),
     "header only": Case(code=65, files={"people.csv": "phone,first_name,code\n"}, says=("people.csv", "no rows")),
-    "no header": Case(code=65, files={"people.csv": "+14155550111,Ada\n+14155550112,Bob\n"}, says=("people.csv", "header")),
+    "no header": Case(
+        code=65, files={"people.csv": "+14155550111,Ada\n+14155550112,Bob\n"}, says=("people.csv", "header")
+    ),
     "phone column missing": Case(
         code=65,
         job={"recipients": {"phone": "mobil"}},
@@ -73,7 +79,7 @@ CASES = {
     ),
     "all numbers invalid": Case(
         code=65,
-        files={"people.csv": "phone\n12\nhello\n\"\"\n"},
+        files={"people.csv": 'phone\n12\nhello\n""\n'},
         says=("3 invalid number", "recipients.phone", "recipients.default_region"),
     ),
     "unreadable encoding": Case(
@@ -82,7 +88,9 @@ CASES = {
         says=("people.csv", "UTF-8", "0xe9", "recipients.encoding"),
     ),
     "ragged row": Case(
-        code=65, files={"people.csv": PEOPLE + "+14155550113,Eve,C-3,surplus\n"}, says=("people.csv", "line 4", "4 cells")
+        code=65,
+        files={"people.csv": PEOPLE + "+14155550113,Eve,C-3,surplus\n"},
+        says=("people.csv", "line 4", "4 cells"),
     ),
     "broken Parquet": Case(
         code=65,
@@ -91,9 +99,14 @@ CASES = {
         says=("people.parquet", "Parquet"),
     ),
     "a spreadsheet": Case(
-        code=65, job={"recipients": {"file": "people.xlsx"}}, files={"people.xlsx": b"PK\3\4"}, says=("people.xlsx", "CSV")
+        code=65,
+        job={"recipients": {"file": "people.xlsx"}},
+        files={"people.xlsx": b"PK\3\4"},
+        says=("people.xlsx", "CSV"),
     ),
-    "suppression list missing": Case(code=65, job={"recipients": {"suppress": ["never.csv"]}}, says=("never.csv", "no such file")),
+    "suppression list missing": Case(
+        code=65, job={"recipients": {"suppress": ["never.csv"]}}, says=("never.csv", "no such file")
+    ),
     "placeholder without a column": Case(
         code=2,
         job={"message": {"template_id": ORDER, "parameters": {"name": "{firstname}", "order_id": "{oder}"}}},
@@ -106,36 +119,54 @@ CASES = {
         says=("1 row", "invalid number", "--strict"),
     ),
     # ---- guards
-    "more messages than allowed": Case(code=5, job={"limits": {"max_messages": 1}}, says=("2 messages", "limits.max_messages")),
+    "more messages than allowed": Case(
+        code=5, job={"limits": {"max_messages": 1}}, says=("2 messages", "limits.max_messages")
+    ),
     "more cost than allowed": Case(
         code=5, job={"limits": {"max_cost": 0.5, "price_per_message": 0.4}}, says=("0.80", "limits.max_cost")
     ),
     "other recipients than expected": Case(
-        code=5, args=("run", "job.toml", "--yes", "--expect-recipients", "3"), says=("2 recipients", "--expect-recipients", "3")
+        code=5,
+        args=("run", "job.toml", "--yes", "--expect-recipients", "3"),
+        says=("2 recipients", "--expect-recipients", "3"),
     ),
     # ---- the command line
-    "unknown option": Case(code=2, args=("run", "job.toml", "--expect-recipient", "2"), says=("--expect-recipient", "--expect-recipients")),
+    "unknown option": Case(
+        code=2, args=("run", "job.toml", "--expect-recipient", "2"), says=("--expect-recipient", "--expect-recipients")
+    ),
     "unknown command": Case(code=2, args=("rum", "job.toml"), says=("'rum'", "did you mean 'run'")),
     "a command without likeness": Case(code=2, args=("xyzzy",), says=("'xyzzy'", "run", "send", "simulate")),
     "no argument": Case(code=2, args=("run",), says=("JOB.toml",)),
-    "--simulate and --sandbox": Case(code=2, args=("run", "job.toml", "--yes", "--simulate", "--sandbox"), says=("--simulate", "--sandbox")),
+    "--simulate and --sandbox": Case(
+        code=2, args=("run", "job.toml", "--yes", "--simulate", "--sandbox"), says=("--simulate", "--sandbox")
+    ),
     "no terminal and no --yes": Case(code=2, args=("run", "job.toml"), says=("terminal", "--yes")),
-    "a date that is none": Case(code=2, args=("run", "job.toml", "--yes", "--date", "yesterday"), says=("--date", "2026-12-01")),
-    "--extend without a plan": Case(code=2, args=("run", "job.toml", "--yes", "--extend"), says=("no plan", "--extend")),
+    "a date that is none": Case(
+        code=2, args=("run", "job.toml", "--yes", "--date", "yesterday"), says=("--date", "2026-12-01")
+    ),
+    "--extend without a plan": Case(
+        code=2, args=("run", "job.toml", "--yes", "--extend"), says=("no plan", "--extend")
+    ),
     "--run-dir is a file": Case(
         code=2, args=("run", "job.toml", "--yes", "--run-dir", "people.csv"), says=("people.csv", "--run-dir")
     ),
     "send without a campaign": Case(code=2, args=("send", "people.csv", "--yes"), says=("--campaign",)),
-    "send without a message": Case(code=2, args=("send", "people.csv", "--campaign", "c", "--yes"), says=("template_id", "text")),
+    "send without a message": Case(
+        code=2, args=("send", "people.csv", "--campaign", "c", "--yes"), says=("template_id", "text")
+    ),
     "send with half a parameter": Case(
-        code=2, args=("send", "people.csv", "--campaign", "c", "--template-id", ORDER, "--param", "name", "--yes"),
+        code=2,
+        args=("send", "people.csv", "--campaign", "c", "--template-id", ORDER, "--param", "name", "--yes"),
         says=("--param", "NAME=VALUE"),
     ),
     "send on a channel that is none": Case(
-        code=2, args=("send", "people.csv", "--campaign", "c", "--text", "hi", "--channel", "pigeon", "--yes"),
+        code=2,
+        args=("send", "people.csv", "--campaign", "c", "--text", "hi", "--channel", "pigeon", "--yes"),
         says=("pigeon", "sms"),
     ),
-    "test to a number that is none": Case(code=2, args=("test", "job.toml", "--to", "12"), says=("--to", "country code")),
+    "test to a number that is none": Case(
+        code=2, args=("test", "job.toml", "--to", "12"), says=("--to", "country code")
+    ),
     "resume nowhere": Case(code=2, args=("resume", "runs/none"), says=("runs/none", "no such run directory")),
     "resume without a plan": Case(code=2, args=("resume", "."), says=("plan.json", "broadcaster run")),
     "status nowhere": Case(code=2, args=("status", "runs/none"), says=("runs/none", "no such run directory")),
@@ -144,30 +175,46 @@ CASES = {
     # ---- the environment
     "no key": Case(code=2, env={"SENT_DM_API_KEY": ""}, says=("SENT_DM_API_KEY", "SENT_DM_API_KEY_FILE", "--simulate")),
     "a key file that is not there": Case(
-        code=2, env={"SENT_DM_API_KEY": "", "SENT_DM_API_KEY_FILE": "nowhere"}, says=("SENT_DM_API_KEY_FILE", "cannot be read")
+        code=2,
+        env={"SENT_DM_API_KEY": "", "SENT_DM_API_KEY_FILE": "nowhere"},
+        says=("SENT_DM_API_KEY_FILE", "cannot be read"),
     ),
-    "a key with a line break": Case(code=2, env={"SENT_DM_API_KEY": "one\ntwo"}, says=("SENT_DM_API_KEY", "line break")),
-    "http to another machine": Case(code=2, env={"SENT_BASE_URL": "http://api.example.com"}, says=("SENT_BASE_URL", "https")),
-    "an address that is none": Case(code=2, env={"SENT_BASE_URL": "api.sent.dm"}, says=("SENT_BASE_URL", "https://api.sent.dm")),
+    "a key with a line break": Case(
+        code=2, env={"SENT_DM_API_KEY": "one\ntwo"}, says=("SENT_DM_API_KEY", "line break")
+    ),
+    "http to another machine": Case(
+        code=2, env={"SENT_BASE_URL": "http://api.example.com"}, says=("SENT_BASE_URL", "https")
+    ),
+    "an address that is none": Case(
+        code=2, env={"SENT_BASE_URL": "api.sent.dm"}, says=("SENT_BASE_URL", "https://api.sent.dm")
+    ),
     "a profile that is none": Case(code=2, env={"SENT_PROFILE_ID": "me"}, says=("SENT_PROFILE_ID", "UUID")),
     # ---- the API
     "unknown template": Case(
-        code=2, asks=True, job={"message": {"template_id": "3f2504e0-4f89-41d3-9a0c-0305e82c33ff"}},
+        code=2,
+        asks=True,
+        job={"message": {"template_id": "3f2504e0-4f89-41d3-9a0c-0305e82c33ff"}},
         says=("3f2504e0-4f89-41d3-9a0c-0305e82c33ff", "does not know"),
     ),
     "unknown template name": Case(
         code=2, asks=True, job={"message": {"template_id": None, "template_name": "no_such"}}, says=("no_such",)
     ),
     "unapproved template": Case(
-        code=2, asks=True, job={"message": {"template_id": PENDING, "parameters": {"name": "x", "code": "y"}}},
+        code=2,
+        asks=True,
+        job={"message": {"template_id": PENDING, "parameters": {"name": "x", "code": "y"}}},
         says=(PENDING, "not approved", "PENDING"),
     ),
     "template variable missing": Case(
-        code=2, asks=True, job={"message": {"template_id": ORDER, "parameters": {"name": "{first_name}"}}},
+        code=2,
+        asks=True,
+        job={"message": {"template_id": ORDER, "parameters": {"name": "{first_name}"}}},
         says=(ORDER, "order_id"),
     ),
-    "nobody listens": Case(code=75, asks=True, env={"SENT_BASE_URL": "http://127.0.0.1:9"}, says=("does not answer", "broadcaster resume")),
-}  # fmt: skip
+    "nobody listens": Case(
+        code=75, asks=True, env={"SENT_BASE_URL": "http://127.0.0.1:9"}, says=("does not answer", "broadcaster resume")
+    ),
+}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -190,7 +237,7 @@ def test_bad_input_gets_its_code_a_sentence_and_sends_nothing(cli: Cli, idle: Si
 
 
 def test_a_wrong_key_is_told_once_and_everybody_stays_pending(cli: Cli, sim: Simulator) -> None:
-    cli.list(5)
+    cli.people(5)
     cli.job(limits={"batch_size": 1})
     cli.environment["SENT_DM_API_KEY"] = "sk_live_wrong_0d3f"
     ended = cli("run", "job.toml", "--yes")
@@ -207,7 +254,7 @@ def test_a_wrong_key_is_told_once_and_everybody_stays_pending(cli: Cli, sim: Sim
 def test_a_key_that_is_refused_on_the_way_stops_the_run_at_the_first_answer(
     cli: Cli, sim: Simulator, status: int
 ) -> None:
-    cli.list(6)
+    cli.people(6)
     cli.job(limits={"batch_size": 1, "concurrency": 1})
     sim.set_faults([{"on": "POST /v3/messages", "nth": [3], "do": "status", "status": status}])
     ended = cli("run", "job.toml", "--yes")

@@ -13,7 +13,16 @@ SURVIVED: dict[str, list[dict[str, Any]]] = {
     "429 with Retry-After": [{"on": _SEND, "nth": [2], "do": "status", "status": 429, "retry_after": 1}],
     "503 SERVICE_001": [{"on": _SEND, "nth": [1, 3], "do": "status", "status": 503, "code": "SERVICE_001"}],
     "500 before anything was done": [{"on": _SEND, "nth": [1, 2, 4], "do": "status", "status": 500}],
-    "502 with a page": [{"on": _SEND, "nth": [2], "do": "status", "status": 502, "body": "<h1>Bad Gateway</h1>", "content_type": "text/html"}],
+    "502 with a page": [
+        {
+            "on": _SEND,
+            "nth": [2],
+            "do": "status",
+            "status": 502,
+            "body": "<h1>Bad Gateway</h1>",
+            "content_type": "text/html",
+        }
+    ],
     "connections that drop before": [{"on": _SEND, "nth": [1, 3], "do": "drop_before"}],
     "connections that drop after": [{"on": _SEND, "nth": [1, 3], "do": "drop_after_accept"}],
     "answers cut in half": [{"on": _SEND, "nth": [1, 3], "do": "truncate"}],
@@ -22,12 +31,12 @@ SURVIVED: dict[str, list[dict[str, Any]]] = {
     "500 after everything was done": [{"on": _SEND, "nth": [1, 3], "do": "status_after_accept", "status": 500}],
     "504 after everything was done": [{"on": _SEND, "nth": [2], "do": "status_after_accept", "status": 504}],
     "an answer that comes after our patience": [{"on": _SEND, "nth": [2], "do": "slow", "delay_s": 1.5}],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SURVIVED)
 def test_everybody_gets_it_once_in_spite_of(cli: Cli, sim: Simulator, name: str) -> None:
-    cli.list(6)
+    cli.people(6)
     cli.job(limits={"batch_size": 2}, api={"timeout": "1s"})
     sim.set_faults(SURVIVED[name])
     ended = cli("run", "job.toml", "--yes")
@@ -41,7 +50,7 @@ def test_everybody_gets_it_once_in_spite_of(cli: Cli, sim: Simulator, name: str)
 
 
 def test_retry_after_holds_for_everybody(cli: Cli, sim: Simulator) -> None:
-    cli.list(6)
+    cli.people(6)
     cli.job(limits={"batch_size": 1, "concurrency": 4})
     sim.set_faults([{"on": _SEND, "nth": [2], "do": "status", "status": 429, "retry_after": 1}])
     assert cli("run", "job.toml", "--yes").code == 0
@@ -62,7 +71,7 @@ BROKEN: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_an_answer_that_contradicts_the_request_halts_the_run(cli: Cli, sim: Simulator, name: str) -> None:
-    cli.list(8)
+    cli.people(8)
     cli.job(limits={"batch_size": 2, "concurrency": 1})
     sim.set_faults([{"on": _SEND, "nth": [2], **BROKEN[name]}])
     ended = cli("run", "job.toml", "--yes")
@@ -75,7 +84,7 @@ def test_an_answer_that_contradicts_the_request_halts_the_run(cli: Cli, sim: Sim
 
 
 def test_a_number_that_the_api_writes_differently_is_still_the_one_that_was_asked_for(cli: Cli, sim: Simulator) -> None:
-    to = cli.list(4)
+    to = cli.people(4)
     cli.job(limits={"batch_size": 2})
     sim.set_faults([{"on": _SEND, "nth": [2], "do": "foreign_row"}])
     ended = cli("run", "job.toml", "--yes")
@@ -85,7 +94,7 @@ def test_a_number_that_the_api_writes_differently_is_still_the_one_that_was_aske
 
 
 def test_who_is_missing_in_an_answer_stays_in_doubt_and_is_never_sent_to_again(cli: Cli, sim: Simulator) -> None:
-    cli.list(6)
+    cli.people(6)
     cli.job(limits={"batch_size": 3, "concurrency": 1})
     sim.set_faults([{"on": _SEND, "nth": [2], "do": "omit_rows", "rows": 2}])
     ended = cli("run", "job.toml", "--yes", "--json")
@@ -104,7 +113,7 @@ def test_who_is_missing_in_an_answer_stays_in_doubt_and_is_never_sent_to_again(c
 
 @pytest.mark.parametrize("form", ["to.3", "to"])
 def test_a_refused_number_is_rejected_alone_however_the_api_names_it(cli: Cli, form: str) -> None:
-    to = cli.list(7)
+    to = cli.people(7)
     cli.job()
     with Simulator(key=KEY, refuse_number=[to[3]], details_form=form) as sim:
         cli.use(sim)
@@ -116,7 +125,7 @@ def test_a_refused_number_is_rejected_alone_however_the_api_names_it(cli: Cli, f
 
 
 def test_a_refused_number_is_listed_for_correction(cli: Cli) -> None:
-    to = cli.list(7)
+    to = cli.people(7)
     cli.job(recipients={"id": "code"})
     with Simulator(key=KEY, refuse_number=[to[3]]) as sim:
         cli.use(sim)
@@ -150,7 +159,7 @@ def test_a_refused_number_is_listed_for_correction(cli: Cli) -> None:
 
 
 def test_too_many_refusals_halt_the_run(cli: Cli) -> None:
-    to = cli.list(150)
+    to = cli.people(150)
     cli.job(limits={"batch_size": 10, "concurrency": 1})
     with Simulator(key=KEY, refuse_number=to[60:]) as sim:
         cli.use(sim)
@@ -173,7 +182,7 @@ STOPPED: dict[str, tuple[int, dict[str, Any], tuple[str, ...]]] = {
 @pytest.mark.parametrize("name", STOPPED)
 def test_the_run_stops_at_the_first_answer_that_speaks_of(cli: Cli, sim: Simulator, name: str) -> None:
     code, answer, says = STOPPED[name]
-    cli.list(6)
+    cli.people(6)
     cli.job(limits={"batch_size": 2, "concurrency": 1})
     sim.set_faults([{"on": _SEND, "nth": [2], "do": "status", **answer}])
     ended = cli("run", "job.toml", "--yes")
@@ -184,7 +193,7 @@ def test_the_run_stops_at_the_first_answer_that_speaks_of(cli: Cli, sim: Simulat
 
 
 def test_an_api_that_stays_silent_is_given_up(cli: Cli, sim: Simulator) -> None:
-    cli.list(4)
+    cli.people(4)
     cli.job(limits={"batch_size": 2}, safety={"give_up_after": "1s"})
     sim.set_faults([{"on": _SEND, "do": "status_after_accept", "status": 500}])
     ended = cli("run", "job.toml", "--yes", "--json")
@@ -197,9 +206,9 @@ def test_an_api_that_stays_silent_is_given_up(cli: Cli, sim: Simulator) -> None:
     matches(cli.home / "runs/acceptance", sim.messages())
 
 
-@pytest.mark.parametrize("do", ["html", "drop_before", "empty_body"])
+@pytest.mark.parametrize("do", ["html", "drop_before"])
 def test_nothing_is_sent_when_the_api_does_not_say_who_we_are(cli: Cli, sim: Simulator, do: str) -> None:
-    cli.list(2)
+    cli.people(2)
     cli.job()
     sim.set_faults([{"on": "GET /v3/me", "do": do}])
     ended = cli("run", "job.toml", "--yes")

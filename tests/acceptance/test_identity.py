@@ -8,7 +8,7 @@ from support.simulator import Simulator
 
 
 def test_the_same_plan_from_a_second_directory_is_all_replays(cli: Cli, sim: Simulator) -> None:
-    cli.list(6)
+    cli.people(6)
     cli.job(limits={"batch_size": 2})
     assert cli("run", "job.toml", "--yes").code == 0
     second = cli("run", "job.toml", "--yes", "--run-dir", "elsewhere/again", "--json")
@@ -22,10 +22,10 @@ def test_the_same_plan_from_a_second_directory_is_all_replays(cli: Cli, sim: Sim
 
 
 def test_another_list_for_the_same_campaign_is_refused_in_a_second_directory(cli: Cli, sim: Simulator) -> None:
-    cli.list(3)
+    cli.people(3)
     cli.job()
     assert cli("run", "job.toml", "--yes").code == 0
-    cli.list(4)
+    cli.people(4)
     before = len(sends(sim))
     second = cli("run", "job.toml", "--yes", "--run-dir", "elsewhere/again")
     assert (second.code, second.stdout) == (78, "")
@@ -36,7 +36,7 @@ def test_another_list_for_the_same_campaign_is_refused_in_a_second_directory(cli
 
 
 def test_a_copied_run_directory_is_refused_while_the_first_is_there(cli: Cli, sim: Simulator) -> None:
-    cli.list(3)
+    cli.people(3)
     cli.job(limits={"batch_size": 1, "concurrency": 1})
     sim.set_faults([{"on": "POST /v3/messages", "nth": [2], "do": "status", "status": 401}])
     assert cli("run", "job.toml", "--yes").code == 77
@@ -52,7 +52,7 @@ def test_a_copied_run_directory_is_refused_while_the_first_is_there(cli: Cli, si
 
 
 def test_a_key_of_another_account_is_refused(cli: Cli, sim: Simulator) -> None:
-    cli.list(3)
+    cli.people(3)
     cli.job(limits={"batch_size": 1, "concurrency": 1})
     sim.set_faults([{"on": "POST /v3/messages", "nth": [2], "do": "status", "status": 401}])
     assert cli("run", "job.toml", "--yes").code == 77
@@ -65,7 +65,7 @@ def test_a_key_of_another_account_is_refused(cli: Cli, sim: Simulator) -> None:
 
 
 def test_a_rotated_key_of_the_same_account_goes_on(cli: Cli, sim: Simulator) -> None:
-    cli.list(3)
+    cli.people(3)
     cli.job(limits={"batch_size": 1, "concurrency": 1})
     sim.set_faults([{"on": "POST /v3/messages", "nth": [2], "do": "status", "status": 401}])
     assert cli("run", "job.toml", "--yes").code == 77
@@ -77,7 +77,7 @@ def test_a_rotated_key_of_the_same_account_goes_on(cli: Cli, sim: Simulator) -> 
 
 
 def test_two_runs_on_one_directory_the_second_names_the_first(cli: Cli, sim: Simulator) -> None:
-    cli.list(2)
+    cli.people(2)
     cli.job()
     sim.set_faults([{"on": "POST /v3/messages", "do": "slow", "delay_s": 30}])
     first = cli.start("run", "job.toml", "--yes")
@@ -98,11 +98,11 @@ def test_two_runs_on_one_directory_the_second_names_the_first(cli: Cli, sim: Sim
 
 
 def test_a_directory_without_its_plan_is_planned_anew(cli: Cli, sim: Simulator) -> None:
-    cli.list(2)
+    cli.people(2)
     cli.job()
     assert cli("plan", "job.toml").code == 0
     (cli.home / "runs/acceptance/plan.json").unlink()
-    cli.list(3)
+    cli.people(3)
     ended = cli("run", "job.toml", "--yes")
     assert ended.code == 0, ended.stderr
     matches(cli.home / "runs/acceptance", sim.messages())
@@ -110,7 +110,7 @@ def test_a_directory_without_its_plan_is_planned_anew(cli: Cli, sim: Simulator) 
 
 
 def test_a_lost_plan_is_made_again_from_the_same_list_and_sends_nothing(cli: Cli, sim: Simulator) -> None:
-    cli.list(3)
+    cli.people(3)
     cli.job()
     assert cli("run", "job.toml", "--yes").code == 0
     (cli.home / "runs/acceptance/plan.json").unlink()
@@ -122,11 +122,11 @@ def test_a_lost_plan_is_made_again_from_the_same_list_and_sends_nothing(cli: Cli
 
 def test_a_journal_never_speaks_for_another_plan(cli: Cli, sim: Simulator) -> None:
     """Its batches have numbers: of a new list the first would count as sent, and these people would be lost."""
-    cli.list(3)
+    cli.people(3)
     cli.job()
     assert cli("run", "job.toml", "--yes").code == 0
     (cli.home / "runs/acceptance/plan.json").unlink()
-    cli.list(3, start=20)
+    cli.people(3, start=20)
     ended = cli("run", "job.toml", "--yes")
     assert (ended.code, ended.stdout) == (78, "")
     assert "journal.sqlite" in ended.stderr
@@ -135,7 +135,7 @@ def test_a_journal_never_speaks_for_another_plan(cli: Cli, sim: Simulator) -> No
 
 
 def test_limits_may_change_between_two_launches(cli: Cli, sim: Simulator) -> None:
-    cli.list(4)
+    cli.people(4)
     cli.job(limits={"batch_size": 2})
     assert cli("plan", "job.toml").code == 0
     cli.job(limits={"batch_size": 2, "concurrency": 1, "requests_per_minute": 6000})

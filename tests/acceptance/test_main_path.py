@@ -4,7 +4,6 @@ import csv
 import json
 import shutil
 import stat
-from pathlib import Path
 
 import pytest
 from support.cli import NOTICE, ORDER, ROOT, Cli, embedded_ledger, matches, once, rows, sends
@@ -48,7 +47,7 @@ def test_a_sample_job_runs_without_an_account_and_its_manifest_is_the_ledger(cli
 
 
 def test_a_second_run_sends_nothing_and_says_so(cli: Cli, sim: Simulator) -> None:
-    cli.list(7)
+    cli.people(7)
     cli.job(limits={"batch_size": 3})
     first = cli("run", "job.toml", "--yes", "--json")
     assert first.code == 0
@@ -126,7 +125,7 @@ def test_the_library_reads_the_manifest_as_a_table(cli: Cli) -> None:
 
 
 def test_plan_needs_neither_key_nor_network_and_run_sends_exactly_it(cli: Cli) -> None:
-    cli.list(5)
+    cli.people(5)
     cli.write("people.csv", (cli.home / "people.csv").read_text() + "12,Nobody,N-0\n")
     cli.job(limits={"batch_size": 2})
     planned = cli("plan", "job.toml", "--json", env={"SENT_BASE_URL": "http://127.0.0.1:9"})
@@ -150,7 +149,7 @@ def test_plan_needs_neither_key_nor_network_and_run_sends_exactly_it(cli: Cli) -
 
 
 def test_what_people_see_before_they_confirm(cli: Cli) -> None:
-    cli.list(250)
+    cli.people(250)
     cli.write("people.csv", (cli.home / "people.csv").read_text() + "12,Nobody,N-0\n")
     cli.job(message={"channels": ["sms", "whatsapp"]}, limits={"batch_size": 1, "requests_per_minute": 50})
     shown = cli("plan", "job.toml")
@@ -171,7 +170,7 @@ def test_what_people_see_before_they_confirm(cli: Cli) -> None:
 
 
 def test_a_dry_run_shows_the_same_and_keeps_nothing(cli: Cli) -> None:
-    cli.list(3)
+    cli.people(3)
     cli.job()
     shown = cli("run", "job.toml", "--dry-run", "--json")
     assert (shown.code, shown.json["recipients"]) == (0, 3)
@@ -180,7 +179,7 @@ def test_a_dry_run_shows_the_same_and_keeps_nothing(cli: Cli) -> None:
 
 
 def test_a_dry_run_says_where_the_run_would_be(cli: Cli) -> None:
-    cli.list(3)
+    cli.people(3)
     cli.job()
     shown = cli("run", "job.toml", "--dry-run", "--json")
     assert shown.json["run_dir"] == "runs/acceptance"
@@ -207,7 +206,7 @@ def test_send_needs_no_job_file(cli: Cli, sim: Simulator) -> None:
 
 
 def test_a_test_message_goes_to_one_number_and_leaves_the_campaign_alone(cli: Cli, sim: Simulator) -> None:
-    cli.list(3)
+    cli.people(3)
     cli.job(message={"template_id": ORDER, "parameters": {"name": "{first_name}", "order_id": "{code}"}})
     first = cli("test", "job.toml", "--to", "+1 415 555 0142")
     assert first.code == 0, first.stderr
@@ -223,7 +222,7 @@ def test_a_test_message_goes_to_one_number_and_leaves_the_campaign_alone(cli: Cl
 
 
 def test_test_works_without_an_account(cli: Cli) -> None:
-    cli.list(1)
+    cli.people(1)
     cli.job()
     ended = cli("test", "job.toml", "--to", "+14155550142", "--simulate")
     assert ended.code == 0, ended.stderr
@@ -231,7 +230,7 @@ def test_test_works_without_an_account(cli: Cli) -> None:
 
 
 def test_resume_finishes_what_was_only_planned(cli: Cli, sim: Simulator) -> None:
-    cli.list(4)
+    cli.people(4)
     cli.job()
     assert cli("plan", "job.toml").code == 0
     (cli.home / "people.csv").unlink()  # the list is not read again
@@ -248,7 +247,7 @@ def test_resume_finishes_what_was_only_planned(cli: Cli, sim: Simulator) -> None
 
 
 def test_status_verify_and_manifest_tell_people_and_machines(cli: Cli, sim: Simulator) -> None:
-    cli.list(4)
+    cli.people(4)
     cli.write("people.csv", (cli.home / "people.csv").read_text() + "12,Nobody,N-0\n")
     cli.job(limits={"batch_size": 2})
     assert cli("plan", "job.toml").code == 0
@@ -278,7 +277,7 @@ def test_status_verify_and_manifest_tell_people_and_machines(cli: Cli, sim: Simu
 def test_verify_names_a_row_that_was_tampered_with(cli: Cli, sim: Simulator) -> None:
     from pyarrow import parquet
 
-    cli.list(4)
+    cli.people(4)
     cli.job()
     assert cli("run", "job.toml", "--yes").code == 0
     path = cli.home / "runs/acceptance/manifest.parquet"
@@ -296,10 +295,10 @@ def test_verify_names_a_row_that_was_tampered_with(cli: Cli, sim: Simulator) -> 
 
 
 def test_extend_sends_to_the_added_rows_only(cli: Cli, sim: Simulator) -> None:
-    cli.list(3)
+    cli.people(3)
     cli.job()
     assert cli("run", "job.toml", "--yes").code == 0
-    cli.list(["+14155550151", *[row["to"] for row in cli.manifest()], "+14155550152"])
+    cli.people(["+14155550151", *[row["to"] for row in cli.manifest()], "+14155550152"])
     refused = cli("run", "job.toml", "--yes")
     assert refused.code == 78
     assert len(sim.messages()) == 3
@@ -318,10 +317,10 @@ def test_extend_sends_to_the_added_rows_only(cli: Cli, sim: Simulator) -> None:
 
 
 def test_an_extension_is_asked_for_like_a_first_plan(cli: Cli, sim: Simulator) -> None:
-    cli.list(2)
+    cli.people(2)
     cli.job()
     assert cli("run", "job.toml", "--yes").code == 0
-    cli.list(4)
+    cli.people(4)
     refused = cli("run", "job.toml", "--extend")  # no terminal, no --yes
     assert refused.code == 2
     assert "--yes" in refused.stderr
@@ -330,7 +329,7 @@ def test_an_extension_is_asked_for_like_a_first_plan(cli: Cli, sim: Simulator) -
 
 
 def test_a_date_in_the_campaign_makes_a_run_of_its_own(cli: Cli, sim: Simulator) -> None:
-    cli.list(2)
+    cli.people(2)
     cli.job(campaign="alert-{date}")
     assert cli("run", "job.toml", "--yes", "--date", "2026-11-01").code == 0
     assert cli("run", "job.toml", "--yes", "--date", "2026-11-02").code == 0
@@ -339,7 +338,7 @@ def test_a_date_in_the_campaign_makes_a_run_of_its_own(cli: Cli, sim: Simulator)
 
 
 def test_an_unfinished_earlier_date_is_gone_on_with(cli: Cli, sim: Simulator) -> None:
-    cli.list(2)
+    cli.people(2)
     cli.job(campaign="alert-{date}")
     assert cli("plan", "job.toml", "--date", "2020-02-29").code == 0
     ended = cli("run", "job.toml", "--yes", "--json")
@@ -354,7 +353,7 @@ def test_an_unfinished_earlier_date_is_gone_on_with(cli: Cli, sim: Simulator) ->
 
 def test_the_profile_is_in_the_header_and_in_the_keys(cli: Cli, sim: Simulator) -> None:
     profile = "7ba7b820-9dad-11d1-80b4-00c04fd430aa"
-    cli.list(2)
+    cli.people(2)
     cli.job()
     assert cli("run", "job.toml", "--dry-run").code == 0
     assert cli("plan", "job.toml", "--run-dir", "elsewhere").code == 0
@@ -372,7 +371,7 @@ def test_the_profile_is_in_the_header_and_in_the_keys(cli: Cli, sim: Simulator) 
 
 
 def test_the_key_may_come_from_a_file(cli: Cli, sim: Simulator) -> None:
-    cli.list(1)
+    cli.people(1)
     cli.job()
     cli.write("secret", cli.environment["SENT_DM_API_KEY"] + "\n")
     ended = cli(
@@ -383,14 +382,14 @@ def test_the_key_may_come_from_a_file(cli: Cli, sim: Simulator) -> None:
 
 
 def test_the_template_is_not_looked_up_without_preflight(cli: Cli, sim: Simulator) -> None:
-    cli.list(1)
+    cli.people(1)
     cli.job()
     assert cli("run", "job.toml", "--yes", "--no-preflight").code == 0
     assert [(each["method"], each["path"]) for each in sim.requests()] == [("GET", "/v3/me"), ("POST", "/v3/messages")]
 
 
 def test_preflight_asks_who_we_are_first_and_for_the_template_then(cli: Cli, sim: Simulator) -> None:
-    cli.list(1)
+    cli.people(1)
     cli.job()
     assert cli("run", "job.toml", "--yes").code == 0
     assert [each["path"] for each in sim.requests()] == ["/v3/me", f"/v3/templates/{NOTICE}", "/v3/messages"]
@@ -398,34 +397,8 @@ def test_preflight_asks_who_we_are_first_and_for_the_template_then(cli: Cli, sim
 
 def test_paths_in_a_job_are_relative_to_it_and_runs_to_the_shell(cli: Cli) -> None:
     (cli.home / "jobs").mkdir()
-    cli.list(2, name="lists/people.csv")
+    cli.people(2, name="lists/people.csv")
     cli.job("jobs/job.toml", recipients={"file": "../lists/*.csv"})
     ended = cli("plan", "jobs/job.toml")
     assert ended.code == 0, ended.stderr
     assert (cli.home / "runs/acceptance/plan.json").exists()
-
-
-@pytest.mark.parametrize(
-    "command",
-    [("run", "job.toml", "--yes", "--json"), ("status", "runs/acceptance", "--json"), ("plan", "job.toml", "--json"),
-     ("verify", "runs/acceptance", "--json"), ("manifest", "runs/acceptance", "--json")],
-    ids=lambda command: command[0],
-)  # fmt: skip
-def test_json_is_one_object_alone_on_stdout(finished: Path, tmp_path: Path, command: tuple[str, ...]) -> None:
-    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    ended = Cli(tmp_path)(*command)
-    assert ended.code == 0, ended.stderr
-    assert ended.stdout.count("\n") == 1
-    assert isinstance(json.loads(ended.stdout), dict)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with a finished run in ``runs/acceptance``, to be copied."""
-    cli = Cli(tmp_path_factory.mktemp("finished"))
-    cli.list(3)
-    cli.job()
-    with Simulator() as simulator:
-        cli.use(simulator)
-        assert cli("run", "job.toml", "--yes").code == 0
-    return cli.home

@@ -7,7 +7,7 @@ from support.simulator import Simulator
 
 
 def test_the_demo_first_and_the_live_run_sends_all_the_same(cli: Cli, sim: Simulator) -> None:
-    cli.list(4)
+    cli.people(4)
     cli.job(limits={"batch_size": 2})
     demo = cli("run", "job.toml", "--simulate", "--yes")
     assert demo.code == 0, demo.stderr
@@ -25,7 +25,7 @@ def test_the_demo_first_and_the_live_run_sends_all_the_same(cli: Cli, sim: Simul
 
 
 def test_the_sandbox_is_asked_for_by_its_flag_and_keeps_no_message(cli: Cli, sim: Simulator) -> None:
-    cli.list(4)
+    cli.people(4)
     cli.job(limits={"batch_size": 2})
     sandbox = cli("run", "job.toml", "--sandbox", "--yes", "--json")
     assert sandbox.code == 0, sandbox.stderr
@@ -40,7 +40,7 @@ def test_the_sandbox_is_asked_for_by_its_flag_and_keeps_no_message(cli: Cli, sim
 
 
 def test_a_simulated_run_goes_on_without_its_flag_and_never_reaches_the_api(cli: Cli, sim: Simulator) -> None:
-    cli.list(3)
+    cli.people(3)
     cli.job()
     assert cli("plan", "job.toml", "--simulate").code == 0
     ended = cli("resume", "runs/acceptance.simulated", "--yes")
@@ -50,7 +50,7 @@ def test_a_simulated_run_goes_on_without_its_flag_and_never_reaches_the_api(cli:
 
 
 def test_a_sandbox_run_goes_on_in_the_sandbox(cli: Cli, sim: Simulator) -> None:
-    cli.list(3)
+    cli.people(3)
     cli.job()
     assert cli("plan", "job.toml", "--sandbox").code == 0
     ended = cli("resume", "runs/acceptance.sandbox", "--yes")
@@ -60,7 +60,7 @@ def test_a_sandbox_run_goes_on_in_the_sandbox(cli: Cli, sim: Simulator) -> None:
 
 
 def test_the_embedded_simulator_does_not_see_the_users_key(cli: Cli) -> None:
-    cli.list(2)
+    cli.people(2)
     cli.job()
     cli.environment["SENT_DM_API_KEY"] = "sk_live_CANARY_of_the_user"
     ended = cli("run", "job.toml", "--simulate", "--yes")
@@ -68,7 +68,7 @@ def test_the_embedded_simulator_does_not_see_the_users_key(cli: Cli) -> None:
 
 
 def test_a_demo_can_be_thrown_away_and_made_again(cli: Cli) -> None:
-    cli.list(2)
+    cli.people(2)
     cli.job()
     for _ in range(2):
         ended = cli("run", "job.toml", "--simulate", "--yes")

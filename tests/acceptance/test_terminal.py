@@ -10,7 +10,7 @@ _MANY = 10_001
 
 
 def test_yes_sends_and_a_bar_shows_what_matters(cli: Cli, sim: Simulator) -> None:
-    cli.list(6)
+    cli.people(6)
     cli.job(limits={"batch_size": 2})
     sim.set_faults([{"on": "POST /v3/messages", "nth": [3], "do": "slow", "delay_s": 0.5}])
     with Terminal(cli, "run", "job.toml") as terminal:
@@ -26,7 +26,7 @@ def test_yes_sends_and_a_bar_shows_what_matters(cli: Cli, sim: Simulator) -> Non
 
 @pytest.mark.parametrize("keys", ["n\n", "\n", CTRL_C, "\x04"], ids=["n", "enter alone", "ctrl-c", "ctrl-d"])
 def test_anything_but_yes_sends_nothing_and_keeps_no_plan(cli: Cli, sim: Simulator, keys: str) -> None:
-    cli.list(3)
+    cli.people(3)
     cli.job()
     with Terminal(cli, "run", "job.toml") as terminal:
         terminal.wait_for("[y/N]")
@@ -38,7 +38,7 @@ def test_anything_but_yes_sends_nothing_and_keeps_no_plan(cli: Cli, sim: Simulat
 
 
 def test_no_to_a_plan_that_was_made_before_keeps_it(cli: Cli, sim: Simulator) -> None:
-    cli.list(3)
+    cli.people(3)
     cli.job()
     assert cli("plan", "job.toml").code == 0
     with Terminal(cli, "run", "job.toml") as terminal:
@@ -51,10 +51,10 @@ def test_no_to_a_plan_that_was_made_before_keeps_it(cli: Cli, sim: Simulator) ->
 
 
 def test_an_extension_is_asked_for_and_no_takes_it_back(cli: Cli, sim: Simulator) -> None:
-    cli.list(3)
+    cli.people(3)
     cli.job()
     assert cli("run", "job.toml", "--yes").code == 0
-    cli.list(5)
+    cli.people(5)
     with Terminal(cli, "run", "job.toml", "--extend") as terminal:
         terminal.wait_for("Send to 2 more people?")
         terminal.press("n\n")
@@ -65,7 +65,7 @@ def test_an_extension_is_asked_for_and_no_takes_it_back(cli: Cli, sim: Simulator
 
 
 def test_more_than_ten_thousand_are_confirmed_by_their_number(cli: Cli, sim: Simulator) -> None:
-    cli.list(_numbers(_MANY))
+    cli.people(_numbers(_MANY))
     cli.job()
     with Terminal(cli, "run", "job.toml") as terminal:
         terminal.wait_for("Type the number of recipients")
@@ -80,7 +80,7 @@ def test_more_than_ten_thousand_are_confirmed_by_their_number(cli: Cli, sim: Sim
 
 
 def test_ctrl_c_while_sending_drains_and_says_how_to_go_on(cli: Cli, sim: Simulator) -> None:
-    cli.list(6)
+    cli.people(6)
     cli.job(limits={"batch_size": 1, "concurrency": 1})
     sim.set_faults([{"on": "POST /v3/messages", "nth": [2], "do": "slow", "delay_s": 1.0}])
     with Terminal(cli, "run", "job.toml", "--yes") as terminal:
@@ -93,7 +93,7 @@ def test_ctrl_c_while_sending_drains_and_says_how_to_go_on(cli: Cli, sim: Simula
 
 def test_a_window_that_closes_drains_the_run(cli: Cli, sim: Simulator) -> None:
     """An ssh connection breaks: SIGHUP comes, and there is nothing left to print to."""
-    cli.list(6)
+    cli.people(6)
     cli.job(limits={"batch_size": 1, "concurrency": 1})
     sim.set_faults([{"on": "POST /v3/messages", "nth": [2], "do": "slow", "delay_s": 1.0}])
     with Terminal(cli, "run", "job.toml", "--yes") as terminal:
@@ -108,7 +108,7 @@ def test_a_window_that_closes_drains_the_run(cli: Cli, sim: Simulator) -> None:
 
 def test_a_reader_that_leaves_does_not_end_the_run(cli: Cli, sim: Simulator) -> None:
     """As in ``broadcaster run … 2>&1 | head -1``."""
-    cli.list(6)
+    cli.people(6)
     cli.job(limits={"batch_size": 1, "concurrency": 1})
     sim.set_faults([
         {"on": "POST /v3/messages", "nth": [2], "do": "slow", "delay_s": 0.5},

@@ -19,6 +19,7 @@ from broadcaster.planning.exclude import ELIGIBLE, exclude
 from broadcaster.planning.group import cut
 from broadcaster.planning.render import COMPLETE, MISSING, UNSENDABLE, Renderer
 
+# No test has a deadline: the machine may be busy with something else.
 # Few values, so that they meet: numbers, ways to write them, names.
 MOBILES = st.one_of(
     st.integers(0, 9).map(phone),
@@ -101,6 +102,7 @@ def test_rows_that_follow_leave_the_rows_before_as_they_were(
         assert [row[name] for row in after[: len(rows)]] == [row[name] for row in before], name
 
 
+@settings(deadline=None)
 @given(
     rows=st.lists(
         st.tuples(st.integers(0, 6), st.sampled_from([COMPLETE, COMPLETE, MISSING, UNSENDABLE])), max_size=30
@@ -127,6 +129,7 @@ def test_exclusion_is_what_a_loop_over_the_rows_would_decide(
             seen.add(number)
 
 
+@settings(deadline=None)
 @given(codes=st.lists(st.integers(0, 6), max_size=60), largest=st.integers(1, 7))
 def test_groups_lose_nobody_stay_in_order_and_are_as_few_as_can_be(codes: list[int], largest: int) -> None:
     order, starts, ends = (each.tolist() for each in cut(np.array(codes, dtype=np.int64), largest=largest))
@@ -142,6 +145,7 @@ def test_groups_lose_nobody_stay_in_order_and_are_as_few_as_can_be(codes: list[i
     assert len(batches) == sum(-(-codes.count(code) // largest) for code in groups)
 
 
+@settings(deadline=None)
 @given(
     rows=st.lists(st.tuples(NAMES, NAMES), min_size=1, max_size=30),
     cuts=st.lists(st.integers(0, 30), max_size=4),

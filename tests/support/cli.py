@@ -40,7 +40,8 @@ class Result:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The one JSON object on standard output."""
+        """The one JSON object on standard output, in one line and alone."""
+        assert self.stdout.count("\n") == 1, self.stdout
         found: dict[str, Any] = json.loads(self.stdout)
         assert isinstance(found, dict)
         return found
@@ -94,9 +95,9 @@ class Cli:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return path
 
-    def list(self, people: int | Sequence[str], *, name: str = "people.csv", start: int = 1) -> list[str]:
+    def people(self, to: int | Sequence[str], *, name: str = "people.csv", start: int = 1) -> list[str]:
         """Write a list of so many people, or of these numbers; return the numbers."""
-        to = numbers(people, start=start) if isinstance(people, int) else list(people)
+        to = numbers(to, start=start) if isinstance(to, int) else list(to)
         lines = [f"{number},Name{at},N-{at}" for at, number in enumerate(to)]
         self.write(name, "\n".join(["phone,first_name,code", *lines, ""]))
         return to
@@ -122,7 +123,7 @@ class Cli:
                 plain += [f"[{key}]", *(f"{inner} = {_toml(each)}" for inner, each in value.items())]
         return self.write(name, "\n".join([*plain, ""]))
 
-    def manifest(self, run_dir: str = "runs/acceptance") -> "list[dict[str, Any]]":
+    def manifest(self, run_dir: str = "runs/acceptance") -> list[dict[str, Any]]:
         """Return the rows of a run's manifest."""
         return rows(self.home / run_dir)
 
@@ -167,7 +168,7 @@ def told_no_secrets(text: str, *, key: str) -> None:
     """Fail when *text* has a traceback, the key or somebody's number in full."""
     assert "Traceback" not in text, text
     assert key not in text, "the API key was shown"
-    shown = [found for found in _NUMBER.findall(text.replace(_EXAMPLE, ""))]
+    shown = _NUMBER.findall(text.replace(_EXAMPLE, ""))
     assert not shown, f"full numbers were shown: {shown[:3]}"
 
 

@@ -243,18 +243,21 @@ class CountingBudget(FreeBudget):
     async def asked(self) -> None:
         """Return when somebody waits for a turn."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._waiting > 0)
+            await self._changed.wait_for(lambda: self._waiting > 0 and self._left == 0)
 
 
 @dataclass(slots=True)
 class Recorder:
-    """Keeps what it hears."""
+    """Keeps what it hears. ``waited`` is set with the first wait before another attempt."""
 
     events: list[Event] = field(default_factory=list)
+    waited: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __call__(self, event: Event, /) -> None:
         """See ``broadcaster.engine.ports.Observe``."""
         self.events.append(event)
+        if isinstance(event, Waiting):
+            self.waited.set()
 
     @property
     def counts(self) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """The real sending loop on stand-ins, ready to run: batches whose keys fit their bytes, and a bench to run them on."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 
 from broadcaster.core.keys import idempotency_key
@@ -89,3 +89,9 @@ class Bench:
             server_us=self.clock.wall_us if server_us is None else server_us,
             rand=lambda: 0.0,
         )
+
+    async def run_beside(self, meanwhile: Coroutine[None, None, None], *tasks: Batch | Task) -> None:
+        """Deliver *tasks* while something else happens; return when both are done."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.run(*tasks), name="run")
+            group.create_task(meanwhile, name="meanwhile")

@@ -92,6 +92,11 @@ class MemoryJournal:
 
     # what it says
 
+    @property
+    def broken(self) -> bool:
+        """Whether a fact could not be written; no later one can."""
+        return self._failure is not None
+
     def open_claims(self) -> list[Claim]:
         """Claims without an outcome, oldest first."""
         found = [claim for batch, claim in self.claims.items() if batch not in self.outcomes]
@@ -133,13 +138,18 @@ class MemoryJournal:
 
     def _write(self) -> None:
         gathered, self._gathered = self._gathered, []
-        for fact in gathered:
+        before = self.claims.copy(), self.outcomes.copy(), self.children.copy(), self.blames[:], self.attempts[:]
+        written = len(self.lines)
+        try:
             if self._failure is None:
-                try:
+                for fact in gathered:
                     fact.write()
                     self.lines.append(fact.line)
-                except StoreError as error:
-                    self._failure = error
+        except StoreError as error:  # one transaction: all of it, or nothing
+            self._failure = error
+            self.claims, self.outcomes, self.children, self.blames, self.attempts = before
+            del self.lines[written:]
+        for fact in gathered:
             if fact.future.done():
                 continue
             if self._failure is None:

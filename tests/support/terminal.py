@@ -31,7 +31,7 @@ class Terminal:
     def __enter__(self) -> Self:
         self._screen, inside = pty.openpty()
         fcntl.ioctl(inside, termios.TIOCSWINSZ, _SIZE)
-        self._process = subprocess.Popen(  # noqa: PLW1509 - see below
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "broadcaster", *self._arguments],
             cwd=self._cli.home,
             env={**self._cli.environment, "TERM": "xterm-256color"},
@@ -39,8 +39,8 @@ class Terminal:
             stdout=inside,
             stderr=inside,
             start_new_session=True,
-            # The only way to a terminal whose Ctrl-C and end reach the command; it runs a single system call.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            # The only way to a terminal whose Ctrl-C and whose end reach the command.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - a single system call
         )
         os.close(inside)
         return self

@@ -1,3 +1,4 @@
+import time
 from dataclasses import FrozenInstanceError
 
 import pytest
@@ -65,3 +66,14 @@ def test_a_reading_counts_what_is_missing() -> None:
 
 def test_a_tally_adds_up() -> None:
     assert Tally(pending=1, accepted=2, rejected=4, excluded=8, in_doubt=16).total == 31
+
+
+def test_a_date_without_a_zone_is_utc_whatever_the_machine_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    time.tzset()
+    now = Instant(wall_us=0)
+    for written in ("Sat, 21 Nov 2026 02:00:00 GMT", "Sat, 21 Nov 2026 02:00:00 -0000", "Sat, 21 Nov 2026 02:00:00"):
+        reply = Reply(status=200, headers={"date": written}, body=b"", started=now, ended=now)
+        assert reply.server_us == 1_795_226_400_000_000
+    monkeypatch.undo()
+    time.tzset()

@@ -1,17 +1,17 @@
 """One batch from its first attempt to its outcome: what the journal gets, what is told, and why the run stops."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
+from support.answers import Answer, accepts, lost, refuses, says, unsent
+from support.doubles import SECOND, T0, CountingBudget, FreeBudget
+from support.engine import DAY_S, HOUR_S, MESSAGE, TERMS, Bench, make_batch
 
 from broadcaster.core.lifecycle import BatchState
 from broadcaster.core.retry import RetryPolicy
 from broadcaster.core.values import Batch, Claim
 from broadcaster.core.words import Channel, Executed, On5xx, Repeat
 from broadcaster.engine.sender import EARLIER_LAUNCH
-from broadcaster.engine.stop import Stop
 from broadcaster.engine.work import Task
 from broadcaster.errors import (
     AccountRefused,
@@ -25,9 +25,6 @@ from broadcaster.errors import (
     TemplateUnusable,
     Unreachable,
 )
-from support.answers import Answer, accepts, lost, refuses, says, unsent
-from support.doubles import SECOND, T0, CountingBudget, Hanging
-from support.engine import DAY_S, HOUR_S, MESSAGE, SCOPE, TERMS, Bench, make_batch
 
 OTHER = "+442079460123"  # a number reserved for fiction that is on no list of ours
 UNREADABLE = says(202, b'{"success": true, "data"')
@@ -428,7 +425,9 @@ async def test_no_refusal_ends_the_doubt_of_an_earlier_process(refusal: Answer) 
 
 
 async def test_a_batch_is_held_when_its_window_passes_between_two_attempts() -> None:
-    bench = Bench(terms=replace(TERMS, retry=RetryPolicy(initial_s=HOUR_S, ceiling_s=HOUR_S), give_up_after_s=10 * DAY_S))
+    bench = Bench(
+        terms=replace(TERMS, retry=RetryPolicy(initial_s=HOUR_S, ceiling_s=HOUR_S), give_up_after_s=10 * DAY_S)
+    )
     bench.answer(*[lost] * 100)
 
     await bench.run(make_batch(0))
@@ -451,7 +450,7 @@ async def test_a_batch_whose_window_passes_while_it_waits_for_its_turn_is_not_se
         bench.clock.step(DAY_S)
         await budget.give()
 
-    await run_beside(bench, meanwhile, make_batch(0))
+    await bench.run_beside(meanwhile(), make_batch(0))
 
     assert len(bench.send.seen) == 1
     assert bench.journal.state(0) is BatchState.IN_DOUBT
@@ -467,7 +466,7 @@ async def test_a_first_attempt_may_wait_for_its_turn_for_ever() -> None:
         bench.clock.step(30 * DAY_S)
         await budget.give()
 
-    await run_beside(bench, meanwhile, make_batch(0))
+    await bench.run_beside(meanwhile(), make_batch(0))
 
     assert bench.journal.claims[0].since.wall_us == T0 + int(30 * DAY_S) * SECOND
     assert bench.journal.state(0) is BatchState.ACCEPTED
@@ -506,12 +505,13 @@ async def test_waits_grow_from_failure_to_failure() -> None:
 
 
 async def test_the_limit_hears_of_429_only() -> None:
-    bench = Bench()
+    budget = FreeBudget()
+    bench = Bench(budget=budget)
     bench.answer(lost, refuses(503), refuses(429, "BUSINESS_002", retry_after_s=3), accepts())
 
     await bench.run(make_batch(0))
 
-    assert [(each.code, each.retry_after_s) for each in bench.budget.heard] == [("BUSINESS_002", 3.0)]  # type: ignore[attr-defined]  # Bench's own
+    assert [(each.code, each.retry_after_s) for each in budget.heard] == [("BUSINESS_002", 3.0)]
 
 
 # ---- giving up ------------------------------------------------------------------------------------------------------
@@ -563,7 +563,7 @@ async def test_a_long_wait_for_a_turn_is_not_silence_of_the_api() -> None:
         bench.clock.step(HOUR_S)
         await budget.give(2)
 
-    await run_beside(bench, meanwhile, make_batch(0))
+    await bench.run_beside(meanwhile(), make_batch(0))
 
     assert bench.stop.because is None
     assert bench.journal.state(0) is BatchState.ACCEPTED
@@ -660,7 +660,10 @@ async def test_a_child_is_the_rest_of_its_parent_under_the_key_of_its_own_bytes(
     assert (child.parent, child.positions, child.cause) == (0, (1, 3), "VALIDATION_002")
     assert bench.send.seen[1].body == TERMS.operation.encode(MESSAGE, rest)
     assert bench.send.seen[1].key == child.key != parent.key
-    assert [(each.position, each.code) for each in bench.journal.blames] == [(0, "VALIDATION_002"), (2, "VALIDATION_002")]
+    assert [(each.position, each.code) for each in bench.journal.blames] == [
+        (0, "VALIDATION_002"),
+        (2, "VALIDATION_002"),
+    ]
 
 
 async def test_children_are_in_the_journal_before_they_are_claimed() -> None:
@@ -691,13 +694,3 @@ async def test_splits_of_named_recipients_cost_nothing_of_that() -> None:
     await bench.run(make_batch(0, size=4))
 
     assert bench.heard.counts == {"accepted": 2, "rejected": 2}
-
-
-# ---- draining while a batch is under way ----------------------------------------------------------------------------
-
-
-async def run_beside(bench: Bench, meanwhile: "Callable[[], Awaitable[None]]", *tasks: Batch | Task) -> None:
-    """Run *tasks* while something else happens."""
-    async with asyncio.TaskGroup() as group:
-        group.create_task(bench.run(*tasks))
-        group.create_task(meanwhile())

@@ -56,7 +56,7 @@ def test_the_file_has_its_name_only_after_its_content_is_on_disk(
     monkeypatch.setattr(files, "sync", watch)
     write_atomically(path, b"{}")
 
-    assert seen == [(".plan.json.part", False), (tmp_path.name, True)]
+    assert seen == [(".broadcaster-plan.json", False), (tmp_path.name, True)]
 
 
 @pytest.mark.parametrize(

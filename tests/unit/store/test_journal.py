@@ -549,7 +549,7 @@ def test_a_crash_while_the_journal_is_made_leaves_none(path: Path, monkeypatch: 
     assert list(path.parent.iterdir()) == []
 
     monkeypatch.undo()
-    path.with_name(f".{path.name}.part").write_bytes(b"what a killed process left")
+    path.with_name(f".broadcaster-{path.name}").write_bytes(b"what a killed process left")
     close_at_once(path)
     assert taken(path) == [None, None]
 

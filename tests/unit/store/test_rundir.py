@@ -2,6 +2,7 @@
 
 import json
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -229,3 +230,22 @@ def test_a_local_or_unknown_file_system_is_taken(
     RunDir(tmp_path / "run").create()
 
     assert (tmp_path / "run").is_dir()
+
+
+def test_what_a_killed_process_left_half_done_goes_when_the_next_takes_the_lock(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path)
+    (tmp_path / ".broadcaster-rows").write_text("half")
+    (tmp_path / ".broadcaster-manifest-abc").mkdir()
+    (tmp_path / ".broadcaster-manifest-abc" / "0-0.arrows").write_text("half")
+    (tmp_path / ".env").write_text("somebody else's")
+    (tmp_path / "plan.json").write_text("{}")
+    with run_dir.locked():
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".env", "plan.json", "run.lock"]
+
+
+def test_a_directory_with_somebody_elses_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    tmp_path.chmod(0o755)
+    with pytest.raises(ConfigError, match="not empty"):
+        RunDir(tmp_path).create()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
