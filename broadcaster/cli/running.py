@@ -22,6 +22,7 @@ from broadcaster.job.model import Job, Limits
 from broadcaster.planning.preview import Preview, preview
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.plan import Plan
+from broadcaster.store.rundir import RunDir
 
 _TYPE_THE_COUNT = 10_000  # recipients above which "y" is too easily said
 
@@ -34,10 +35,15 @@ def plan_job(job: Job, ask: Ask, *, keep: bool = True) -> tuple[Prepared, Previe
     import tempfile
 
     run_dir, campaign = locate(job, ask)
-    if not keep:
-        with tempfile.TemporaryDirectory(prefix="broadcaster-") as directory:
-            prepared, shown = plan_job(job, replace(ask, run_dir=Path(directory) / "run"))
-            return prepared, replace(shown, run_dir=str(run_dir.path))
+    if keep:
+        return _planned(job, ask, run_dir, campaign)
+    with tempfile.TemporaryDirectory(prefix="broadcaster-") as directory:
+        prepared, shown = _planned(job, ask, RunDir(Path(directory) / "run"), campaign)
+        return prepared, replace(shown, run_dir=str(run_dir.path))
+
+
+def _planned(job: Job, ask: Ask, run_dir: RunDir, campaign: str) -> tuple[Prepared, Preview]:
+    """Plan in *run_dir*, with the manifest."""
     run_dir.create()
     with run_dir.locked():
         with busy("planning …"):

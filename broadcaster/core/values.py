@@ -10,7 +10,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from broadcaster.core.words import Action, Channel, Executed, Mode, Shape, State
-from broadcaster.errors import BroadcasterError, ExitCode
+from broadcaster.errors import BroadcasterError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,11 +259,3 @@ class Tally:
     def total(self) -> int:
         """All manifest rows."""
         return self.pending + self.accepted + self.rejected + self.excluded + self.in_doubt
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """How a sending run ended; ``because`` is the error that stopped it, if one did."""
-
-    code: ExitCode
-    because: BroadcasterError | None = None

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from broadcaster.core.keys import idempotency_key
-from broadcaster.core.words import State, Status
+from broadcaster.core.lifecycle import BatchState, Event, IllegalMove, advance
+from broadcaster.core.words import Executed, State, Status
 from broadcaster.errors import BroadcasterError
 from broadcaster.operations import OPERATIONS
 from broadcaster.store.facts import Facts, tally
@@ -23,6 +24,8 @@ from broadcaster.store.journal import JournalReader
 from broadcaster.store.manifest import build_manifest
 from broadcaster.store.parquet import reading
 from broadcaster.store.plan import Plan
+
+_ENDINGS = {State.ACCEPTED: Event.ACCEPT, State.REJECTED: Event.REJECT, State.SPLIT: Event.SPLIT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,12 +116,28 @@ def _journal(plan: Plan, facts: Facts) -> Iterator[str]:
         if damage is not None:
             yield f"{plan.run_dir.journal}: {damage}"
         answered = {batch for batch, _ in journal.answers()}
+        doubts = list(journal.doubts())
     for batch in (*facts.settled, *facts.claims):
         if batch >= plan.batches or (batch < 0 and batch not in facts.children):
             yield f"the journal speaks of batch {batch}, which was never planned"
+    for batch, state in _histories(doubts, facts):
+        settled = facts.settled[batch].state
+        try:
+            advance(state, _ENDINGS[settled])
+        except IllegalMove:
+            yield f"batch {batch} is {settled} although an earlier attempt may have executed"
     accepted = {batch for batch, settled in facts.settled.items() if settled.state is State.ACCEPTED}
     if accepted != answered:
         yield f"batch {min(accepted ^ answered)} is accepted without an answer, or the other way round"
+
+
+def _histories(doubts: list[tuple[int, Executed]], facts: Facts) -> Iterator[tuple[int, BatchState]]:
+    """Yield every settled batch with the state that its recorded attempts had brought it to."""
+    states = dict.fromkeys(facts.settled, advance(BatchState.PENDING, Event.CLAIM))
+    for batch, executed in doubts:
+        if batch in states and executed is not Executed.NO:
+            states[batch] = advance(states[batch], Event.LOSE)
+    yield from states.items()
 
 
 def _manifest(plan: Plan, facts: Facts) -> Iterator[str]:

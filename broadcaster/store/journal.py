@@ -15,7 +15,7 @@ from typing import Self
 import pyarrow as pa
 
 from broadcaster.core.values import Child, Claim, Instant
-from broadcaster.core.words import State
+from broadcaster.core.words import Executed, State
 from broadcaster.errors import BelongsToAnother, StoreDamaged, StoreError
 
 VERSION = 1
@@ -175,6 +175,11 @@ class JournalReader:
             int(batch): (int(n), first, int(http or 0), str(code or ""), str(sentence or ""))  # type: ignore[call-overload, misc]
             for batch, n, first, http, code, sentence in self._rows(query)
         }
+
+    def doubts(self) -> Iterator[tuple[int, Executed]]:
+        """Yield, attempt by attempt, the batches that it did not settle and whether it may have executed."""
+        for batch, executed in self._rows("SELECT batch, executed FROM attempt ORDER BY rowid"):
+            yield int(batch), Executed(str(executed))  # type: ignore[call-overload]
 
     def children(self) -> Iterator[Child]:
         """Yield the parts of split batches, in the order of their creation."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from broadcaster.clock import wall_us
-from broadcaster.errors import BelongsToAnother, ConfigError, RunLocked
+from broadcaster.errors import ConfigError, RunLocked
 from broadcaster.store.files import TEMPORARY, disk_errors
 
 _OURS = frozenset({"run.lock", "plan.json", "journal.sqlite", "simulator.sqlite", "manifest.parquet"})
@@ -198,11 +198,3 @@ def filesystem(path: Path, *, mounts: str | None = None) -> str | None:
 def campaign_dir(base: Path, campaign: str, mode: str) -> Path:
     """Return the default directory of a campaign: other modes than live have their own."""
     return base / (campaign if mode == "live" else f"{campaign}.{mode}")
-
-
-def refuse_other(run_dir: Path, what: str, *, here: object, asked: object) -> None:
-    """Raise :class:`BelongsToAnother` when the directory's *what* is not the one asked for."""
-    if here != asked:
-        raise BelongsToAnother(
-            f"{run_dir} belongs to another {what} ({here!r}, not {asked!r}); choose another --run-dir"
-        )

@@ -4,9 +4,10 @@ import csv
 import json
 import shutil
 import stat
+from pathlib import Path
 
 import pytest
-from support.cli import NOTICE, ORDER, ROOT, Cli, embedded_ledger, matches, once, rows, sends
+from support.cli import NOTICE, ORDER, ROOT, Cli, embedded_ledger, matches, numbers, once, rows, sends
 from support.simulator import Simulator
 
 SAMPLES = {  # job → run directory, messages
@@ -246,22 +247,45 @@ def test_resume_finishes_what_was_only_planned(cli: Cli, sim: Simulator) -> None
     matches(cli.home / "runs/acceptance", sim.messages())
 
 
-def test_status_verify_and_manifest_tell_people_and_machines(cli: Cli, sim: Simulator) -> None:
-    cli.people(4)
-    cli.write("people.csv", (cli.home / "people.csv").read_text() + "12,Nobody,N-0\n")
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a finished run in ``runs/acceptance``: four people and an invalid number, two to a request."""
+    cli = Cli(tmp_path_factory.mktemp("finished"))
+    cli.people([*numbers(4), "12"])
     cli.job(limits={"batch_size": 2})
-    assert cli("plan", "job.toml").code == 0
-    status = cli("status", "runs/acceptance", "--json")
-    assert (status.code, status.json["complete"], status.json["holder"]) == (0, False, None)
-    assert status.json["deliveries"] == {"accepted": 0, "rejected": 0, "in_doubt": 0, "pending": 4, "excluded": 1}
-    assert cli("verify", "runs/acceptance").code == 0
-    assert cli("run", "job.toml", "--yes").code == 0
-    assert sim.process.poll() is None
+    with Simulator() as simulator:
+        cli.use(simulator)
+        assert cli("run", "job.toml", "--yes").code == 0
+    return cli.home
+
+
+def test_status_tells_people_and_machines_where_a_run_stands(cli: Cli, finished: Path) -> None:
+    shutil.copytree(finished, cli.home, dirs_exist_ok=True)
     shown = cli("status", "runs/acceptance")
-    assert "complete" in shown.stdout
-    assert "2 of 2 settled" in shown.stdout
+    assert shown.code == 0
+    for line in ("acceptance (live)", "complete", "2 of 2 settled", "accepted   4", "excluded   1"):
+        assert line in shown.stdout, line
+    shutil.rmtree(cli.home / "runs")
+    assert cli("plan", "job.toml").code == 0
+    planned = cli("status", "runs/acceptance", "--json")
+    assert (planned.code, planned.json["complete"], planned.json["holder"]) == (0, False, None)
+    assert planned.json["deliveries"] == {"accepted": 0, "rejected": 0, "in_doubt": 0, "pending": 4, "excluded": 1}
+    assert "broadcaster resume runs/acceptance" in cli("status", "runs/acceptance").stderr
+
+
+def test_verify_proves_a_finished_run(cli: Cli, finished: Path) -> None:
+    shutil.copytree(finished, cli.home, dirs_exist_ok=True)
     verified = cli("verify", "runs/acceptance", "--json")
-    assert (verified.code, verified.json["verified"], verified.json["total"]) == (0, True, 5)
+    assert (verified.code, verified.json["verified"]) == (0, True)
+    assert {name: verified.json[name] for name in ("rows", "total", "accepted", "excluded")} == {
+        "rows": 5, "total": 5, "accepted": 4, "excluded": 1,
+    }  # fmt: skip
+    shown = cli("verify", "runs/acceptance")
+    assert "5 manifest rows = 4 accepted + 0 rejected + 0 in doubt + 0 pending + 1 excluded" in shown.stdout
+
+
+def test_a_manifest_that_is_gone_is_built_again(cli: Cli, finished: Path) -> None:
+    shutil.copytree(finished, cli.home, dirs_exist_ok=True)
     path = cli.home / "runs/acceptance/manifest.parquet"
     before = rows(path.parent)
     path.unlink()
@@ -274,24 +298,20 @@ def test_status_verify_and_manifest_tell_people_and_machines(cli: Cli, sim: Simu
     assert cli("manifest", "runs/acceptance", "--json").json["deliveries"]["accepted"] == 4
 
 
-def test_verify_names_a_row_that_was_tampered_with(cli: Cli, sim: Simulator) -> None:
+def test_verify_names_a_row_that_was_tampered_with(cli: Cli, finished: Path) -> None:
     from pyarrow import parquet
 
-    cli.people(4)
-    cli.job()
-    assert cli("run", "job.toml", "--yes").code == 0
+    shutil.copytree(finished, cli.home, dirs_exist_ok=True)
     path = cli.home / "runs/acceptance/manifest.parquet"
     table = parquet.read_table(path)
     at = table.schema.get_field_index("message_id")
     ids = table["message_id"].to_pylist()
-    parquet.write_table(
-        table.set_column(at, table.schema.field(at), [[ids[0], ids[1], ids[3], ids[2]]]), path, write_page_checksum=True
-    )
+    ids[2:4] = ids[3], ids[2]
+    parquet.write_table(table.set_column(at, table.schema.field(at), [ids]), path, write_page_checksum=True)
     ended = cli("verify", "runs/acceptance", "--json")
     assert (ended.code, ended.stdout) == (74, "")
     assert "row 2" in ended.stderr
     assert "message_id" in ended.stderr
-    assert len(sim.messages()) == 4
 
 
 def test_extend_sends_to_the_added_rows_only(cli: Cli, sim: Simulator) -> None:
@@ -341,6 +361,7 @@ def test_an_unfinished_earlier_date_is_gone_on_with(cli: Cli, sim: Simulator) ->
     cli.people(2)
     cli.job(campaign="alert-{date}")
     assert cli("plan", "job.toml", "--date", "2020-02-29").code == 0
+    assert cli("run", "job.toml", "--dry-run", "--json").json["campaign"] == "alert-2020-02-29"
     ended = cli("run", "job.toml", "--yes", "--json")
     assert (ended.code, ended.json["campaign"]) == (0, "alert-2020-02-29")
     assert len(sim.messages()) == 2

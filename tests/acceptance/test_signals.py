@@ -33,7 +33,7 @@ def _finish(cli: Cli, sim: Simulator) -> None:
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_the_first_signal_finishes_what_is_in_flight(cli: Cli, sim: Simulator, name: str) -> None:
-    started = _slow(cli, sim, delay_s=1.0)
+    started = _slow(cli, sim, delay_s=1.5)
     started.signal(signal.Signals[name])
     ended = started.result()
     assert ended.code == 75, ended.stderr
@@ -81,7 +81,7 @@ def test_a_signal_while_the_api_asks_to_wait_ends_the_waiting(cli: Cli, sim: Sim
 def test_a_stop_when_everything_is_answered_is_no_stop(cli: Cli, sim: Simulator) -> None:
     cli.people(3)
     cli.job()
-    sim.set_faults([{"on": "POST /v3/messages", "do": "slow", "delay_s": 0.7}])
+    sim.set_faults([{"on": "POST /v3/messages", "do": "slow", "delay_s": 1.5}])
     started = cli.start("run", "job.toml", "--yes", "--json")
     wait_until(lambda: sends(sim), what="the only request")
     started.signal(signal.SIGINT)

@@ -82,7 +82,7 @@ def test_more_than_ten_thousand_are_confirmed_by_their_number(cli: Cli, sim: Sim
 def test_ctrl_c_while_sending_drains_and_says_how_to_go_on(cli: Cli, sim: Simulator) -> None:
     cli.people(6)
     cli.job(limits={"batch_size": 1, "concurrency": 1})
-    sim.set_faults([{"on": "POST /v3/messages", "nth": [2], "do": "slow", "delay_s": 1.0}])
+    sim.set_faults([{"on": "POST /v3/messages", "nth": [2], "do": "slow", "delay_s": 1.5}])
     with Terminal(cli, "run", "job.toml", "--yes") as terminal:
         wait_until(lambda: len(sends(sim)) == 2, what="the slow request")
         terminal.press(CTRL_C)
@@ -95,7 +95,7 @@ def test_a_window_that_closes_drains_the_run(cli: Cli, sim: Simulator) -> None:
     """An ssh connection breaks: SIGHUP comes, and there is nothing left to print to."""
     cli.people(6)
     cli.job(limits={"batch_size": 1, "concurrency": 1})
-    sim.set_faults([{"on": "POST /v3/messages", "nth": [2], "do": "slow", "delay_s": 1.0}])
+    sim.set_faults([{"on": "POST /v3/messages", "nth": [2], "do": "slow", "delay_s": 1.5}])
     with Terminal(cli, "run", "job.toml", "--yes") as terminal:
         wait_until(lambda: len(sends(sim)) == 2, what="the slow request")
         terminal.close()

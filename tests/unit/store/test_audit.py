@@ -253,6 +253,12 @@ def test_a_plan_that_was_never_sent_passes(tmp_path: Path) -> None:
             "other columns",
             id="a column of another type",
         ),
+        pytest.param(
+            sql("INSERT INTO attempt (batch, n, executed) SELECT parent, 1, 'unknown' FROM child LIMIT 1"),
+            3,
+            "split although an earlier attempt may have executed",
+            id="a split after a doubt",
+        ),
         pytest.param(lambda plan: append(plan.run_dir.manifest, b"x"), 4, "cannot be read", id="no Parquet any more"),
         pytest.param(sql("DELETE FROM claim WHERE batch = 3"), 4, "another status", id="a claim that is gone"),
         pytest.param(

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from broadcaster.errors import BelongsToAnother, ConfigError, ExitCode, RunLocked, StoreError
+from broadcaster.errors import ConfigError, ExitCode, RunLocked, StoreError
 from broadcaster.store import rundir
-from broadcaster.store.rundir import RunDir, campaign_dir, filesystem, refuse_other
+from broadcaster.store.rundir import RunDir, campaign_dir, filesystem
 
 HOLD = """
 import pathlib, sys
@@ -102,12 +102,6 @@ def test_a_directory_without_a_plan_is_refused_where_one_is_needed(run_dir: RunD
 )
 def test_other_modes_than_live_have_a_directory_of_their_own(mode: str, name: str) -> None:
     assert campaign_dir(Path("runs"), "spring-sale", mode) == Path("runs") / name
-
-
-def test_what_belongs_to_another_is_refused(tmp_path: Path) -> None:
-    refuse_other(tmp_path, "mode", here="live", asked="live")
-    with pytest.raises(BelongsToAnother, match=r"belongs to another mode \('live', not 'sandbox'\)"):
-        refuse_other(tmp_path, "mode", here="live", asked="sandbox")
 
 
 # ---- the lock --------------------------------------------------------------------------------------------------------
