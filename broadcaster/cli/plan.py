@@ -1,5 +1,6 @@
 """``broadcaster plan``."""
 
+import shlex
 from datetime import date
 from pathlib import Path
 
@@ -51,8 +52,8 @@ def command(
     )
     prepared, shown = plan_job(load_job(job_file), ask)
     show_plan(shown, chosen=prepared.chosen, already_planned=prepared.already_planned)
-    where = f" --run-dir {run_dir}" if run_dir else ""
-    click.echo(f"To send it: broadcaster run {job_file}{flags_of(ask.mode)}{where}", err=True)
+    where = f" --run-dir {shlex.quote(str(run_dir))}" if run_dir else ""
+    click.echo(f"To send it: broadcaster run {shlex.quote(str(job_file))}{flags_of(ask.mode)}{where}", err=True)
     if as_json:
         print_json(shown.to_dict())
     return ExitCode.DONE

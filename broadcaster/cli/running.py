@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -134,7 +135,7 @@ def tell(plan: Plan, conclusion: Conclusion, *, as_json: bool) -> ExitCode:
     if plan.run_dir.manifest.exists():
         screen.print(f"  {plan.run_dir.manifest}")
     if counts.pending or counts.in_doubt:
-        click.echo(f"To go on: broadcaster resume {plan.run_dir.path}", err=True)
+        click.echo(f"To go on: broadcaster resume {shlex.quote(str(plan.run_dir.path))}", err=True)
     if as_json:
         print_json(conclusion.summary)
     return conclusion.code

@@ -60,7 +60,8 @@ def _plan_lines(preview: "Preview", chosen: str, already_planned: int) -> Iterat
     for reason, count in preview.excluded.items():
         yield "  excluded", f"{count:,} {reason.replace('_', ' ')}"
     yield "recipients", f"{preview.recipients:,}"
-    yield "requests", f"{preview.requests:,} (up to {preview.largest_batch:,} recipients each)"
+    each = "one recipient" if preview.largest_batch == 1 else f"up to {preview.largest_batch:,} recipients"
+    yield "requests", f"{preview.requests:,} ({each} each)"
     yield "messages", f"{preview.messages:,}"
     limits = [f"{preview.requests_per_minute:,} requests a minute"] if preview.requests_per_minute else []
     limits += [f"{preview.messages_per_minute:,} messages a minute"] if preview.messages_per_minute else []

@@ -1,5 +1,6 @@
 """``broadcaster status``."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -33,5 +34,5 @@ def command(path: Path, *, as_json: bool) -> ExitCode:
     for name in ("accepted", "rejected", "in_doubt", "pending", "excluded"):
         click.echo(f"{name.replace('_', ' '):<10} {getattr(counts, name):,}")
     if not summary["complete"] and not found.holder:
-        click.echo(f"To go on: broadcaster resume {path}", err=True)
+        click.echo(f"To go on: broadcaster resume {shlex.quote(str(path))}", err=True)
     return ExitCode.DONE

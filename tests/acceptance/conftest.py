@@ -18,3 +18,10 @@ def sim(cli: Cli) -> Iterator[Simulator]:
     with Simulator(key=KEY) as simulator:
         cli.use(simulator)
         yield simulator
+
+
+@pytest.fixture(scope="module")
+def idle() -> Iterator[Simulator]:
+    """The API that no request to send may reach."""
+    with Simulator(key=KEY) as simulator:
+        yield simulator

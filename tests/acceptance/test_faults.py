@@ -1,6 +1,7 @@
 """An API that misbehaves: whatever can be settled is, nobody is messaged twice, and doubt is named."""
 
 import csv
+import json
 from typing import Any
 
 import pytest
@@ -218,3 +219,16 @@ def test_nothing_is_sent_when_the_api_does_not_say_who_we_are(cli: Cli, sim: Sim
     assert "API" in ended.stderr
     assert sends(sim) == []
     assert cli.statuses() == {"pending": 2}
+
+
+@pytest.mark.parametrize("status", [400, 401, 404])
+def test_what_the_api_repeats_of_our_secrets_is_not_passed_on(cli: Cli, sim: Simulator, status: int) -> None:
+    """Errors of APIs quote what they were given: here the key and somebody's number."""
+    (to,) = cli.people(1)
+    cli.job()
+    said = f"Bad value '{to}' ({to[1:]}) for key {cli.environment['SENT_DM_API_KEY']}."
+    error = {"success": False, "data": None, "error": {"code": "VALIDATION_003", "message": said}}
+    sim.set_faults([{"on": _SEND, "do": "status", "status": status, "body": json.dumps(error)}])
+    ended = cli("run", "job.toml", "--yes")  # looked through for both
+    assert ended.code in {2, 3, 77}
+    assert "Bad value" in ended.stderr + str(cli.manifest())

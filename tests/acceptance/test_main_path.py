@@ -4,10 +4,9 @@ import csv
 import json
 import shutil
 import stat
-from pathlib import Path
 
 import pytest
-from support.cli import NOTICE, ORDER, ROOT, Cli, embedded_ledger, matches, numbers, once, rows, sends
+from support.cli import NOTICE, ORDER, ROOT, Cli, embedded_ledger, matches, once, rows, sends
 from support.simulator import Simulator
 
 SAMPLES = {  # job → run directory, messages
@@ -45,23 +44,6 @@ def test_a_sample_job_runs_without_an_account_and_its_manifest_is_the_ledger(cli
         matches(run_dir, embedded_ledger(run_dir))
     assert {row["channel"] for row in manifest} == {channel}
     assert stat.S_IMODE(run_dir.stat().st_mode) == 0o700
-
-
-def test_a_second_run_sends_nothing_and_says_so(cli: Cli, sim: Simulator) -> None:
-    cli.people(7)
-    cli.job(limits={"batch_size": 3})
-    first = cli("run", "job.toml", "--yes", "--json")
-    assert first.code == 0
-    matches(cli.home / "runs/acceptance", sim.messages())
-    before, manifest = len(sim.requests()), (cli.home / "runs/acceptance/manifest.parquet").read_bytes()
-    second = cli("run", "job.toml", "--json")  # nobody needs to be asked: there is nothing to send
-    assert second.code == 0, second.stderr
-    assert "nothing was sent" in second.stderr
-    assert len(sim.requests()) == before
-    assert (cli.home / "runs/acceptance/manifest.parquet").read_bytes() == manifest
-    assert second.json["deliveries"] == first.json["deliveries"]
-    again = cli("resume", "runs/acceptance", "--json")
-    assert (again.code, len(sim.requests())) == (0, before)
 
 
 def test_the_manifest_has_one_row_for_each_input_row_and_channel_with_the_reason(cli: Cli, sim: Simulator) -> None:
@@ -110,19 +92,6 @@ def test_the_manifest_has_one_row_for_each_input_row_and_channel_with_the_reason
     assert not (cli.home / "runs/acceptance/failed.csv").exists()
     summary = json.loads((cli.home / "runs/acceptance/summary.json").read_text(encoding="utf-8"))
     assert summary == ended.json
-
-
-def test_the_library_reads_the_manifest_as_a_table(cli: Cli) -> None:
-    cli.write("people.csv", "phone\n+14155550111\n12\n")
-    cli.job()
-    assert cli("plan", "job.toml").code == 0
-    import broadcaster
-
-    frame = broadcaster.read_manifest(cli.home / "runs/acceptance")
-    assert list(frame["status"]) == ["pending", "excluded"]
-    assert frame["input_row"].dtype == "Int64"
-    assert frame["to"].dtype == "string"
-    assert frame["message_id"].isna().all()
 
 
 def test_plan_needs_neither_key_nor_network_and_run_sends_exactly_it(cli: Cli) -> None:
@@ -228,148 +197,6 @@ def test_test_works_without_an_account(cli: Cli) -> None:
     ended = cli("test", "job.toml", "--to", "+14155550142", "--simulate")
     assert ended.code == 0, ended.stderr
     assert len(ended.stdout.split()) == 1
-
-
-def test_resume_finishes_what_was_only_planned(cli: Cli, sim: Simulator) -> None:
-    cli.people(4)
-    cli.job()
-    assert cli("plan", "job.toml").code == 0
-    (cli.home / "people.csv").unlink()  # the list is not read again
-    (cli.home / "job.toml").unlink()
-    refused = cli("resume", "runs/acceptance")
-    assert refused.code == 2  # nothing was ever sent: somebody has to confirm
-    assert "--yes" in refused.stderr
-    assert sim.messages() == []
-    wrong = cli("resume", "runs/acceptance", "--yes", "--expect-recipients", "5")
-    assert (wrong.code, sim.messages()) == (5, [])
-    ended = cli("resume", "runs/acceptance", "--yes", "--expect-recipients", "4", "--json")
-    assert (ended.code, ended.json["complete"]) == (0, True)
-    matches(cli.home / "runs/acceptance", sim.messages())
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with a finished run in ``runs/acceptance``: four people and an invalid number, two to a request."""
-    cli = Cli(tmp_path_factory.mktemp("finished"))
-    cli.people([*numbers(4), "12"])
-    cli.job(limits={"batch_size": 2})
-    with Simulator() as simulator:
-        cli.use(simulator)
-        assert cli("run", "job.toml", "--yes").code == 0
-    return cli.home
-
-
-def test_status_tells_people_and_machines_where_a_run_stands(cli: Cli, finished: Path) -> None:
-    shutil.copytree(finished, cli.home, dirs_exist_ok=True)
-    shown = cli("status", "runs/acceptance")
-    assert shown.code == 0
-    for line in ("acceptance (live)", "complete", "2 of 2 settled", "accepted   4", "excluded   1"):
-        assert line in shown.stdout, line
-    shutil.rmtree(cli.home / "runs")
-    assert cli("plan", "job.toml").code == 0
-    planned = cli("status", "runs/acceptance", "--json")
-    assert (planned.code, planned.json["complete"], planned.json["holder"]) == (0, False, None)
-    assert planned.json["deliveries"] == {"accepted": 0, "rejected": 0, "in_doubt": 0, "pending": 4, "excluded": 1}
-    assert "broadcaster resume runs/acceptance" in cli("status", "runs/acceptance").stderr
-
-
-def test_verify_proves_a_finished_run(cli: Cli, finished: Path) -> None:
-    shutil.copytree(finished, cli.home, dirs_exist_ok=True)
-    verified = cli("verify", "runs/acceptance", "--json")
-    assert (verified.code, verified.json["verified"]) == (0, True)
-    assert {name: verified.json[name] for name in ("rows", "total", "accepted", "excluded")} == {
-        "rows": 5, "total": 5, "accepted": 4, "excluded": 1,
-    }  # fmt: skip
-    shown = cli("verify", "runs/acceptance")
-    assert "5 manifest rows = 4 accepted + 0 rejected + 0 in doubt + 0 pending + 1 excluded" in shown.stdout
-
-
-def test_a_manifest_that_is_gone_is_built_again(cli: Cli, finished: Path) -> None:
-    shutil.copytree(finished, cli.home, dirs_exist_ok=True)
-    path = cli.home / "runs/acceptance/manifest.parquet"
-    before = rows(path.parent)
-    path.unlink()
-    missing = cli("verify", "runs/acceptance")
-    assert (missing.code, missing.stdout) == (74, "")
-    assert "broadcaster manifest runs/acceptance" in missing.stderr
-    built = cli("manifest", "runs/acceptance")
-    assert (built.code, built.stdout.strip()) == (0, "runs/acceptance/manifest.parquet")
-    assert rows(path.parent) == before
-    assert cli("manifest", "runs/acceptance", "--json").json["deliveries"]["accepted"] == 4
-
-
-def test_verify_names_a_row_that_was_tampered_with(cli: Cli, finished: Path) -> None:
-    from pyarrow import parquet
-
-    shutil.copytree(finished, cli.home, dirs_exist_ok=True)
-    path = cli.home / "runs/acceptance/manifest.parquet"
-    table = parquet.read_table(path)
-    at = table.schema.get_field_index("message_id")
-    ids = table["message_id"].to_pylist()
-    ids[2:4] = ids[3], ids[2]
-    parquet.write_table(table.set_column(at, table.schema.field(at), [ids]), path, write_page_checksum=True)
-    ended = cli("verify", "runs/acceptance", "--json")
-    assert (ended.code, ended.stdout) == (74, "")
-    assert "row 2" in ended.stderr
-    assert "message_id" in ended.stderr
-
-
-def test_extend_sends_to_the_added_rows_only(cli: Cli, sim: Simulator) -> None:
-    cli.people(3)
-    cli.job()
-    assert cli("run", "job.toml", "--yes").code == 0
-    cli.people(["+14155550151", *[row["to"] for row in cli.manifest()], "+14155550152"])
-    refused = cli("run", "job.toml", "--yes")
-    assert refused.code == 78
-    assert len(sim.messages()) == 3
-    ended = cli("run", "job.toml", "--yes", "--extend", "--json", "--expect-recipients", "5")
-    assert ended.code == 0, ended.stderr
-    assert [each["recipient"] for each in sim.messages()][3:] == ["+14155550151", "+14155550152"]
-    matches(cli.home / "runs/acceptance", sim.messages())
-    assert [(row["part"], row["input_row"], row["to"]) for row in cli.manifest()][3:] == [
-        (1, 0, "+14155550151"), (1, 4, "+14155550152"),
-    ]  # fmt: skip
-    assert cli("verify", "runs/acceptance").code == 0
-    again = cli("run", "job.toml", "--yes", "--extend")
-    assert (again.code, len(sim.messages())) == (0, 5)
-    assert cli("run", "job.toml", "--yes").code == 0  # the extended plan is this list's plan
-    assert not (cli.home / "runs/acceptance/plan-2.json").exists()
-
-
-def test_an_extension_is_asked_for_like_a_first_plan(cli: Cli, sim: Simulator) -> None:
-    cli.people(2)
-    cli.job()
-    assert cli("run", "job.toml", "--yes").code == 0
-    cli.people(4)
-    refused = cli("run", "job.toml", "--extend")  # no terminal, no --yes
-    assert refused.code == 2
-    assert "--yes" in refused.stderr
-    assert len(sim.messages()) == 2
-    assert not (cli.home / "runs/acceptance/plan-1.json").exists()
-
-
-def test_a_date_in_the_campaign_makes_a_run_of_its_own(cli: Cli, sim: Simulator) -> None:
-    cli.people(2)
-    cli.job(campaign="alert-{date}")
-    assert cli("run", "job.toml", "--yes", "--date", "2026-11-01").code == 0
-    assert cli("run", "job.toml", "--yes", "--date", "2026-11-02").code == 0
-    assert len(sim.messages()) == 4
-    assert sorted(path.name for path in (cli.home / "runs").iterdir()) == ["alert-2026-11-01", "alert-2026-11-02"]
-
-
-def test_an_unfinished_earlier_date_is_gone_on_with(cli: Cli, sim: Simulator) -> None:
-    cli.people(2)
-    cli.job(campaign="alert-{date}")
-    assert cli("plan", "job.toml", "--date", "2020-02-29").code == 0
-    assert cli("run", "job.toml", "--dry-run", "--json").json["campaign"] == "alert-2020-02-29"
-    ended = cli("run", "job.toml", "--yes", "--json")
-    assert (ended.code, ended.json["campaign"]) == (0, "alert-2020-02-29")
-    assert len(sim.messages()) == 2
-    assert cli("plan", "job.toml", "--date", "2020-03-01").code == 0
-    today = cli("run", "job.toml", "--yes", "--new-date", "--json")
-    assert today.code == 0
-    assert today.json["campaign"] not in {"alert-2020-02-29", "alert-2020-03-01"}
-    assert cli.statuses("runs/alert-2020-03-01") == {"pending": 2}
 
 
 def test_the_profile_is_in_the_header_and_in_the_keys(cli: Cli, sim: Simulator) -> None:
