@@ -19,7 +19,10 @@ from broadcaster.simulator.parts import Exchange, Parts
 from broadcaster.simulator.templates import APPROVED, Template
 from broadcaster.simulator.validate import AUTO, AUTO_WORD, Send, parse_json, parse_send
 
-_INSERT = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = (
+    "INSERT INTO message (message_id, recipient, channel, template_id, body, status, reason_code, idempotency_key,"
+    " request_id, profile_id, created_us, scheduled_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _REASONS = MappingProxyType(
     {"BUSINESS_005": "Template is not approved", "BUSINESS_012": "Template is not active on this channel"}
 )

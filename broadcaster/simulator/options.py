@@ -3,11 +3,13 @@
 import argparse
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from broadcaster.simulator.faults import FaultError, load_rules
 from broadcaster.simulator.idempotency import REUSED_KEY
+from broadcaster.simulator.lifecycle import Lifecycle
+from broadcaster.simulator.quiet import QuietError, parse_quiet_hours
 from broadcaster.simulator.settings import AUTO_CHANNELS, SCOPES, UNAPPROVED, Settings
 from broadcaster.simulator.templates import BUILT_IN, TemplateError, load_templates
 from broadcaster.simulator.validate import DETAILS_FORMS, Rules
@@ -35,7 +37,8 @@ def read_settings(arguments: Sequence[str], *, environ: Mapping[str, str]) -> Se
         faults = load_rules(_read(given.faults, "--faults", otherwise=[]))
         templates = load_templates(_read(given.templates, "--templates", otherwise=[]))
         profile_ids = frozenset(str(uuid.UUID(profile)) for profile in given.profile_id)
-    except (FaultError, TemplateError) as error:
+        quiet = tuple(parse_quiet_hours(text) for text in given.quiet_hours)
+    except (FaultError, TemplateError, QuietError) as error:
         raise OptionError(f"Unusable option: {error}.") from error
     except ValueError:
         raise OptionError("--profile-id must be a UUID.") from None
@@ -62,6 +65,14 @@ def read_settings(arguments: Sequence[str], *, environ: Mapping[str, str]) -> Se
         templates=(*BUILT_IN, *templates),
         faults=faults,
         seed=given.seed,
+        world=Lifecycle(
+            seed=given.seed,
+            speed=given.lifecycle_speed,
+            failed_share=given.failed_share,
+            reroute_share=given.reroute_share,
+            read_share=given.read_share,
+            quiet=quiet,
+        ),
     )
 
 
@@ -98,8 +109,23 @@ def _parser() -> argparse.ArgumentParser:
     add("--account", metavar="FILE|JSON", help="laid over the answer of GET /v3/me")
     add("--templates", metavar="FILE|JSON", help="a list of more templates: id, name, body, status, channels")
     add("--faults", metavar="FILE|JSON", help="a list of fault rules")
-    add("--seed", type=int, default=usual.seed, help="of the faults' chance (%(default)s)")
+    add("--seed", type=int, default=usual.seed, help="of all chance: faults and what becomes of messages (%(default)s)")
+    _add_world(add, usual.world)
     return parser
+
+
+def _add_world(add: Callable[..., object], usual: Lifecycle) -> None:
+    """Options about what becomes of messages."""
+    add("--lifecycle-speed", type=float, default=usual.speed, metavar="FACTOR",
+        help="how much faster than life all goes that follows a send, also holds; 0: never (%(default)s)")  # fmt: skip
+    add("--failed-share", type=float, default=usual.failed_share, metavar="SHARE",
+        help="part of the delivery attempts that fail, 0 to 1 (%(default)s)")  # fmt: skip
+    add("--reroute-share", type=float, default=usual.reroute_share, metavar="SHARE",
+        help="part of those failed that go to another channel, where the API picks (%(default)s)")  # fmt: skip
+    add("--read-share", type=float, default=usual.read_share, metavar="SHARE",
+        help="part of those delivered by WhatsApp or RCS that are read (%(default)s)")  # fmt: skip
+    add("--quiet-hours", action="append", default=[], metavar="[PREFIX=]START-END[OFFSET]",
+        help="hold messages meanwhile: 21:00-08:00 for all, in UTC, or +1=21:00-08:00-05:00; repeatable")  # fmt: skip
 
 
 def _defaults(parser: argparse.ArgumentParser, config: object) -> dict[str, object]:

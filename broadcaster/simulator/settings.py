@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from broadcaster.simulator.faults import Rule
+from broadcaster.simulator.lifecycle import Lifecycle
 from broadcaster.simulator.templates import BUILT_IN, Template
 from broadcaster.simulator.validate import Rules
 
@@ -35,3 +36,4 @@ class Settings:
     templates: tuple[Template, ...] = BUILT_IN
     faults: tuple[Rule, ...] = ()
     seed: int = 0
+    world: Lifecycle = field(default_factory=Lifecycle)  # what becomes of messages; has the seed, too
