@@ -7,7 +7,9 @@ handler → fault again → written down → sent. A handler that started is fin
 import asyncio
 import logging
 import re
+import socket
 import sqlite3
+import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from broadcaster.simulator.account import account_id, account_type, show_account
 from broadcaster.simulator.auth import authenticate, profile_of
 from broadcaster.simulator.control import PREFIX, answer_control
 from broadcaster.simulator.envelope import API_VERSION, Answer, Refusal, new_request_id, refused
-from broadcaster.simulator.faults import Fault, Kind
+from broadcaster.simulator.faults import NOT_EXECUTED, RESETS, UNANSWERED, Fault, Kind
 from broadcaster.simulator.idempotency import identify
 from broadcaster.simulator.log import note_answer, note_receipt
 from broadcaster.simulator.mangle import mangle, scripted
@@ -68,7 +70,7 @@ class Front:
             elif exchange.path.startswith(PREFIX):
                 answer = await answer_control(self._parts, exchange, remote=request.remote)
             else:
-                fault = self._parts.script.pick(exchange.method, exchange.path)
+                fault = self._parts.script.pick(exchange.method, exchange.path, now_s=started)
                 exchange.fault = fault.kind.value if fault is not None else None
                 note_receipt(self._parts, exchange)
                 answer = await self._noted(exchange, await self._answer(exchange, fault))
@@ -81,10 +83,8 @@ class Front:
 
     async def _answer(self, exchange: Exchange, fault: Fault | None) -> Answer | None:
         """The answer after the fault had its way; ``None``: close the connection without one."""
-        if fault is not None and fault.kind is Kind.STATUS:
-            return scripted(fault, request_id=exchange.request_id)
-        if fault is not None and fault.kind is Kind.DROP_BEFORE:
-            return None
+        if fault is not None and fault.kind in NOT_EXECUTED:
+            return None if fault.kind in UNANSWERED else scripted(fault, request_id=exchange.request_id)
         try:
             answer = await self._admit(exchange, fault)
         except Refusal as refusal:
@@ -93,7 +93,7 @@ class Front:
             answer = answer.with_headers({"X-Profile-Id": exchange.profile})
         if fault is None:
             return answer
-        if fault.kind is Kind.DROP_AFTER_ACCEPT:
+        if fault.kind in UNANSWERED:
             return None
         return mangle(fault, answer, request_id=exchange.request_id)
 
@@ -197,7 +197,7 @@ async def _send(
 ) -> web.StreamResponse:
     """Put *answer* on the wire; ``None`` closes the connection, a ``truncate`` fault does so half-way."""
     if answer is None:
-        _hang_up(request)
+        _hang_up(request, reset=fault is not None and fault.kind in RESETS)
         return web.Response()  # never arrives
     everything = {**headers, "Content-Type": answer.content_type, **answer.headers}
     if fault is None or fault.kind is not Kind.TRUNCATE:
@@ -210,6 +210,13 @@ async def _send(
     return response
 
 
-def _hang_up(request: web.Request) -> None:
-    if request.transport is not None:
+def _hang_up(request: web.Request, *, reset: bool = False) -> None:
+    if request.transport is None:
+        return
+    if reset:
+        # No lingering: the kernel forgets what was written and sends RST instead of FIN.
+        connection = request.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.transport.abort()
+    else:
         request.transport.close()  # what was written before still leaves

@@ -4,12 +4,15 @@ import argparse
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from broadcaster.simulator.faults import FaultError, load_rules
+from broadcaster.simulator.faults import FaultError
 from broadcaster.simulator.idempotency import REUSED_KEY
 from broadcaster.simulator.lifecycle import Lifecycle
+from broadcaster.simulator.profiles import CALM, Profile, find_profile, load_profile, names
 from broadcaster.simulator.quiet import QuietError, parse_quiet_hours
+from broadcaster.simulator.rules import load_rules
 from broadcaster.simulator.settings import AUTO_CHANNELS, SCOPES, UNAPPROVED, Settings
 from broadcaster.simulator.templates import BUILT_IN, TemplateError, load_templates
 from broadcaster.simulator.validate import DETAILS_FORMS, Rules
@@ -34,6 +37,7 @@ def read_settings(arguments: Sequence[str], *, environ: Mapping[str, str]) -> Se
         parser.set_defaults(**_defaults(parser, config))
     given = parser.parse_args(arguments)
     try:
+        profile = _profile(given.profile)
         faults = load_rules(_read(given.faults, "--faults", otherwise=[]))
         templates = load_templates(_read(given.templates, "--templates", otherwise=[]))
         profile_ids = frozenset(str(uuid.UUID(profile)) for profile in given.profile_id)
@@ -63,7 +67,7 @@ def read_settings(arguments: Sequence[str], *, environ: Mapping[str, str]) -> Se
         profile_ids=profile_ids,
         account=account,
         templates=(*BUILT_IN, *templates),
-        faults=faults,
+        profile=profile if given.faults is None else replace(profile, name="custom", rules=(*faults, *profile.rules)),
         seed=given.seed,
         world=Lifecycle(
             seed=given.seed,
@@ -108,7 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--messages-per-minute", type=int, default=usual.messages_per_minute, metavar="N", help="0: no limit")
     add("--account", metavar="FILE|JSON", help="laid over the answer of GET /v3/me")
     add("--templates", metavar="FILE|JSON", help="a list of more templates: id, name, body, status, channels")
-    add("--faults", metavar="FILE|JSON", help="a list of fault rules")
+    add("--profile", metavar="NAME|FILE", default=CALM, help=f"faults: {', '.join(names())}, or a TOML file (%(default)s)")
+    add("--faults", metavar="FILE|JSON", help="a list of fault rules, played before those of the profile")
     add("--seed", type=int, default=usual.seed, help="of all chance: faults and what becomes of messages (%(default)s)")
     _add_world(add, usual.world)
     return parser
@@ -142,6 +147,20 @@ def _defaults(parser: argparse.ArgumentParser, config: object) -> dict[str, obje
         if usual is not None and type(value) is not type(usual):
             raise OptionError(f"--config: {name!r} must be of type {type(usual).__name__}.")
     return options
+
+
+def _profile(given: str) -> Profile:
+    """The profile that ``--profile`` names: one of ours, or a file."""
+    try:
+        if given in names():
+            return find_profile(given)
+        return load_profile(Path(given).read_text(encoding="utf-8"), name=Path(given).stem)
+    except FaultError as error:
+        raise OptionError(f"--profile: {error}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        known = ", ".join(names())
+        raise OptionError(f"--profile: {given} is none of {known}, and no readable file: {reason}.") from error
 
 
 def _read(given: object, flag: str, *, otherwise: object) -> object:

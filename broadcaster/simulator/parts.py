@@ -59,7 +59,7 @@ def assemble(settings: Settings, ledger: Ledger) -> Parts:
         settings=settings,
         ledger=ledger,
         catalogue=Catalogue(settings.templates),
-        script=Script(settings.faults, seed=settings.seed),
+        script=Script(settings.profile.rules, seed=settings.seed, name=settings.profile.name),
         lockout=Lockout(),
         requests=SlidingWindow(settings.requests_per_minute),
         messages=SlidingWindow(settings.messages_per_minute),

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from broadcaster.simulator.faults import Rule
 from broadcaster.simulator.lifecycle import Lifecycle
+from broadcaster.simulator.profiles import Profile
 from broadcaster.simulator.templates import BUILT_IN, Template
 from broadcaster.simulator.validate import Rules
 
@@ -34,6 +34,6 @@ class Settings:
     profile_ids: frozenset[str] = frozenset()  # none: any UUID is a profile of ours
     account: Mapping[str, object] = field(default_factory=dict)  # laid over the answer of GET /v3/me
     templates: tuple[Template, ...] = BUILT_IN
-    faults: tuple[Rule, ...] = ()
+    profile: Profile = field(default_factory=Profile)  # the faults
     seed: int = 0
     world: Lifecycle = field(default_factory=Lifecycle)  # what becomes of messages; has the seed, too
