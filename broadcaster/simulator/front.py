@@ -6,18 +6,15 @@ handler → fault again → written down → sent. A handler that started is fin
 
 import asyncio
 import logging
-import re
 import socket
 import sqlite3
 import struct
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
 
 from aiohttp import web
 
-from broadcaster.simulator.account import account_id, account_type, show_account
+from broadcaster.simulator.account import account_id, account_type
 from broadcaster.simulator.auth import authenticate, profile_of
 from broadcaster.simulator.control import PREFIX, answer_control
 from broadcaster.simulator.envelope import API_VERSION, Answer, Refusal, new_request_id, refused
@@ -25,30 +22,10 @@ from broadcaster.simulator.faults import NOT_EXECUTED, RESETS, UNANSWERED, Fault
 from broadcaster.simulator.idempotency import identify
 from broadcaster.simulator.log import note_answer, note_receipt
 from broadcaster.simulator.mangle import mangle, scripted
-from broadcaster.simulator.messages import send_message, show_message
 from broadcaster.simulator.parts import Exchange, Handler, Parts
-from broadcaster.simulator.reads import list_templates, show_template
+from broadcaster.simulator.routes import find_handler
 
 _LOGGER = logging.getLogger(__name__)
-_ID = r"/(?P<id>[^/]+)"
-_NO_PARAMS: Mapping[str, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A path and who answers which method on it."""
-
-    path: re.Pattern[str]
-    handlers: Mapping[str, Handler]
-
-
-ROUTES = (
-    Route(re.compile("/v3/messages"), {"POST": send_message}),
-    Route(re.compile("/v3/messages" + _ID), {"GET": show_message}),
-    Route(re.compile("/v3/me"), {"GET": show_account}),
-    Route(re.compile("/v3/templates"), {"GET": list_templates}),
-    Route(re.compile("/v3/templates" + _ID), {"GET": show_template}),
-)
 
 
 class Front:
@@ -108,7 +85,7 @@ class Front:
             account_id=account_id(settings, parts.ledger.account_id),
             account_type=account_type(settings),
         )
-        handler = _find_handler(exchange)
+        handler = find_handler(exchange)
         scope = exchange.profile or "" if settings.idempotency_scope == "profile" else ""
         exchange.identity = identify(exchange.method, exchange.path, exchange.headers, exchange.body, scope=scope)
         slow = fault if fault is not None and fault.kind is Kind.SLOW else None
@@ -156,31 +133,14 @@ def _open_exchange(request: web.Request) -> Exchange:
 
 async def _read_body(request: web.Request) -> tuple[bytes, Refusal | None]:
     """The whole body, or why it is not acceptable as HTTP."""
+    if request.client_max_size and (request.content_length or 0) > request.client_max_size:
+        return b"", Refusal(code="VALIDATION_001", message="The request body is too large.", status=413)  # unread
     try:
         return await request.read(), None
     except web.HTTPRequestEntityTooLarge:
         return b"", Refusal(code="VALIDATION_001", message="The request body is too large.", status=413)
     except web.RequestPayloadError:
         return b"", Refusal(code="VALIDATION_001", message="The request body cannot be decoded.")
-
-
-def _find_handler(exchange: Exchange) -> Handler:
-    """Return who answers, and note the named parts of the path.
-
-    Raises:
-        Refusal: 404 for an unknown path, 405 for a method it does not take.
-    """
-    for route in ROUTES:
-        match = route.path.fullmatch(exchange.path)
-        if match is None:
-            continue
-        handler = route.handlers.get(exchange.method)
-        if handler is None:
-            allowed = {"Allow": ", ".join(sorted(route.handlers))}
-            raise Refusal(code="VALIDATION_001", message="Method not allowed.", status=405, headers=allowed)
-        exchange.params = match.groupdict() or _NO_PARAMS
-        return handler
-    raise Refusal(code="RESOURCE_013")
 
 
 def _common_headers(exchange: Exchange, started: float) -> dict[str, str]:

@@ -50,7 +50,7 @@ class Facts:
     channel: str  # AUTO: the platform picks
     routes: tuple[str, ...]  # what it may pick from, best first
     begun_us: int  # accepted, or sent again
-    verdict: str = "QUEUED"  # BLOCKED or FILTERED: what it comes to instead of being sent
+    verdict: str = "QUEUED"  # BLOCKED, FILTERED: what it comes to instead of being sent
     reason_code: str | None = None
     scheduled_us: int | None = None  # asked for by the sender
     release_us: int | None = None  # when that hold really ends

@@ -13,7 +13,7 @@ from broadcaster.simulator.lifecycle import Lifecycle
 from broadcaster.simulator.profiles import CALM, Profile, find_profile, load_profile, names
 from broadcaster.simulator.quiet import QuietError, parse_quiet_hours
 from broadcaster.simulator.rules import load_rules
-from broadcaster.simulator.settings import AUTO_CHANNELS, SCOPES, UNAPPROVED, Settings
+from broadcaster.simulator.settings import AUTO_CHANNELS, EMPTY_BALANCE, SCOPES, TEXT_GATES, UNAPPROVED, Settings
 from broadcaster.simulator.templates import BUILT_IN, TemplateError, load_templates
 from broadcaster.simulator.validate import DETAILS_FORMS, Rules
 
@@ -61,6 +61,11 @@ def read_settings(arguments: Sequence[str], *, environ: Mapping[str, str]) -> Se
         idempotency_scope=given.idempotency_scope,
         auto_channel=given.auto_channel,
         unapproved_template=given.unapproved_template,
+        balance=given.balance,
+        empty_balance=given.empty_balance,
+        text_gate=given.text_gate,
+        held_limit=given.held_limit,
+        template_review_s=given.template_review,
         requests_per_minute=given.requests_per_minute,
         messages_per_minute=given.messages_per_minute,
         rules=Rules(refuse_numbers=frozenset(given.refuse_number), details_form=given.details_form),
@@ -112,11 +117,30 @@ def _parser() -> argparse.ArgumentParser:
     add("--messages-per-minute", type=int, default=usual.messages_per_minute, metavar="N", help="0: no limit")
     add("--account", metavar="FILE|JSON", help="laid over the answer of GET /v3/me")
     add("--templates", metavar="FILE|JSON", help="a list of more templates: id, name, body, status, channels")
-    add("--profile", metavar="NAME|FILE", default=CALM, help=f"faults: {', '.join(names())}, or a TOML file (%(default)s)")
+    add(
+        "--profile",
+        metavar="NAME|FILE",
+        default=CALM,
+        help=f"faults: {', '.join(names())}, or a TOML file (%(default)s)",
+    )
     add("--faults", metavar="FILE|JSON", help="a list of fault rules, played before those of the profile")
     add("--seed", type=int, default=usual.seed, help="of all chance: faults and what becomes of messages (%(default)s)")
+    _add_policies(add, usual)
     _add_world(add, usual.world)
     return parser
+
+
+def _add_policies(add: Callable[..., object], usual: Settings) -> None:
+    """Options about what an account may send."""
+    add("--balance", type=int, default=usual.balance, metavar="N", help="messages paid for (default: no end of them)")
+    add("--empty-balance", choices=EMPTY_BALANCE, default=usual.empty_balance,
+        help="accept and block what is not paid for, or refuse with 402 as in the past (%(default)s)")  # fmt: skip
+    add("--text-gate", choices=TEXT_GATES, default=usual.text_gate,
+        help="block free text where no template was sent within a week (%(default)s)")  # fmt: skip
+    add("--held-limit", type=int, default=usual.held_limit, metavar="N",
+        help="scheduled messages at once before 429 LIMIT_001 (%(default)s)")  # fmt: skip
+    add("--template-review", type=float, default=usual.template_review_s, metavar="SECONDS",
+        help="from a template's submission to its approval, at --lifecycle-speed 1 (%(default)s)")  # fmt: skip
 
 
 def _add_world(add: Callable[..., object], usual: Lifecycle) -> None:

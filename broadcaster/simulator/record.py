@@ -2,9 +2,10 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from broadcaster.simulator.lifecycle import US, Change, Facts, Lifecycle, course
@@ -15,17 +16,19 @@ FIELDS = (
     "message_id, recipient, channel, template_id, body, status, reason_code, profile_id, created_us, scheduled_at,"
     " release_us, begun_us, attempt, changed_us, charged, media, earlier"
 )
-REASONS = {
-    "BUSINESS_003": "Insufficient balance",
-    "BUSINESS_005": "Template is not approved",
-    "BUSINESS_012": "Template is not active on this channel",
-    "BUSINESS_029": "The sender number is not active",
-    "ERR_CONSENT_BLOCKED": "The contact has opted out",
-    "CONVERSATION_TEMPLATE_REQUIRED": "Free-form text needs an open conversation; send a template",
-    "WHATSAPP_TEMPLATE_REQUIRED": "Free-form text on WhatsApp needs an open conversation; send a template",
-    "DELIVERY_003": "The message could not be delivered",
-    "DELIVERY_007": "The recipient is not registered on this channel",
-}
+REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "BUSINESS_003": "Insufficient balance",
+        "BUSINESS_005": "Template is not approved",
+        "BUSINESS_012": "Template is not active on this channel",
+        "BUSINESS_029": "The sender number is not active",
+        "BUSINESS_004": "The contact has opted out",
+        "CONVERSATION_TEMPLATE_REQUIRED": "Free-form text needs an open conversation; send a template",
+        "WHATSAPP_TEMPLATE_REQUIRED": "Free-form text on WhatsApp needs an open conversation; send a template",
+        "DELIVERY_003": "The message could not be delivered",
+        "DELIVERY_007": "The recipient is not registered on this channel",
+    }
+)
 """What a reason code means, as a sentence."""
 
 

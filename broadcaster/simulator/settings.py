@@ -11,6 +11,8 @@ from broadcaster.simulator.validate import Rules
 UNAPPROVED = ("block", "refuse")
 SCOPES = ("customer", "profile")
 AUTO_CHANNELS = ("null", "sent")
+EMPTY_BALANCE = ("block", "refuse")
+TEXT_GATES = ("on", "off")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,11 @@ class Settings:
     idempotency_scope: str = "customer"  # one of SCOPES
     auto_channel: str = "null"  # what a 202 shows when the API picks: one of AUTO_CHANNELS
     unapproved_template: str = "block"  # accepted and then BLOCKED, or refused with a 400: one of UNAPPROVED
+    balance: int | None = None  # in messages; None: it never runs out
+    empty_balance: str = "block"  # accepted and then BLOCKED, or refused with a 402: one of EMPTY_BALANCE
+    text_gate: str = "on"  # free text needs an open conversation: one of TEXT_GATES
+    held_limit: int = 1_000_000  # scheduled messages at once
+    template_review_s: float = 60.0  # from submission to approval, in a life of speed 1
     requests_per_minute: int = 0  # 0: no limit; off by default so that a demo does not fail
     messages_per_minute: int = 0
     rules: Rules = field(default_factory=Rules)

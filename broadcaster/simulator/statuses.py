@@ -144,7 +144,8 @@ def _fetch_old(connection: sqlite3.Connection, horizon_us: int) -> tuple[list[Me
     (last,) = connection.execute(
         "SELECT coalesce(max(rowid), 0) FROM message WHERE message_id < ?", (first_id_at(horizon_us),)
     ).fetchone()
-    query = f"SELECT {FIELDS} FROM message WHERE rowid <= ? AND (release_us >= ? OR begun_us >= ?)"  # noqa: S608 - ours
+    query = f"SELECT {FIELDS} FROM message WHERE rowid <= ?"  # noqa: S608 - ours
+    query += " AND (release_us >= ? AND status <> 'CANCELLED' OR begun_us >= ?)"
     rows = connection.execute(query, (last, horizon_us, horizon_us)).fetchall()
     return [Message.of(row) for row in rows], last
 
