@@ -2,7 +2,7 @@
 
 Nothing is drawn when a message is sent. Its whole course follows from the seed, the recipient, the channel and the
 attempt, so that the same list meets the same fate in every run, and a status is a matter of looking at the course at
-some moment.
+some moment. The price: a state file that is opened with another seed, speed or share has another past.
 """
 
 import hashlib
