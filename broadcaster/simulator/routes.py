@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from broadcaster.simulator import contacts, legacy, message_changes, message_view, numbers, reads, template_changes
+from broadcaster.simulator import (
+    contact_summary,
+    contacts,
+    legacy,
+    message_changes,
+    message_view,
+    numbers,
+    reads,
+    template_changes,
+)
 from broadcaster.simulator.account import show_account
 from broadcaster.simulator.envelope import Refusal
 from broadcaster.simulator.messages import send_message
@@ -41,6 +50,7 @@ ROUTES = (
         "/v3/contacts" + _ID,
         {"GET": contacts.show_contact, "PATCH": contacts.update_contact, "DELETE": contacts.delete_contact},
     ),
+    _route("/v3/contacts" + _ID + "/message-summary", {"GET": contact_summary.show_summary}),
     _route("/v3/templates", {"GET": reads.list_templates, "POST": template_changes.create_template}),
     _route(
         "/v3/templates" + _ID,
