@@ -27,15 +27,20 @@ CODES: Mapping[str, tuple[int, str]] = MappingProxyType(
         "VALIDATION_006": (400, "Invalid enum value"),
         "VALIDATION_007": (400, "Invalid Idempotency-Key: 1 to 255 letters, digits, hyphens or underscores."),
         "VALIDATION_008": (400, "Invalid template variable value"),
+        "RESOURCE_001": (404, "Contact not found"),
         "RESOURCE_002": (404, "Template not found"),
         "RESOURCE_003": (404, "Message not found"),
+        "RESOURCE_007": (409, "Resource already exists"),
         "RESOURCE_013": (404, "Resource not found"),
         "RESOURCE_014": (404, "Profile not found"),
         "BUSINESS_002": (429, "Rate limit exceeded"),
         "BUSINESS_003": (402, "Insufficient balance to send message."),
         "BUSINESS_005": (400, "Template is not approved"),
+        "BUSINESS_006": (400, "The message's state does not allow this"),
         "CONFLICT_001": (409, "A request with this Idempotency-Key is still being processed."),
         "CONFLICT_005": (409, "This Idempotency-Key was already used for a different request."),
+        "CONFLICT_006": (409, "The template is in review"),
+        "LIMIT_001": (429, "Too many scheduled messages are held for this account."),
         "SERVICE_001": (503, "The idempotency store is unavailable; the request was not executed."),
         "INTERNAL_001": (500, "Failed to queue message for processing."),
         "INTERNAL_002": (500, "Database error"),
@@ -117,6 +122,11 @@ def success(
     """Return a successful answer holding *data*."""
     document = {"success": True, "data": data, "error": None, "meta": _meta(request_id)}
     return Answer(status=status, body=encode(document), headers=headers)
+
+
+def no_content() -> Answer:
+    """Return a 204: done, nothing to say."""
+    return Answer(status=204, body=b"")
 
 
 def refused(refusal: Refusal, *, request_id: str) -> Answer:

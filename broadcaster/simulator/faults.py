@@ -1,15 +1,15 @@
 """Scripted faults: which request goes wrong, and how.
 
 A rule looks at every HTTP request as it is received, before anything else does. Repeatable: counts start when the rules
-are set, and chance is drawn from the seed, the rule's place in the list and the request's number.
+are set, time with the first request after that, and chance is drawn from the seed, the rule's place in the list and the
+request's number.
 """
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from types import MappingProxyType
 
 
 class Kind(StrEnum):
@@ -19,14 +19,26 @@ class Kind(StrEnum):
     DROP_BEFORE = "drop_before"  # close the connection; not executed
     STATUS_AFTER_ACCEPT = "status_after_accept"  # execute, then answer with another status
     DROP_AFTER_ACCEPT = "drop_after_accept"  # execute, then close the connection
+    RESET_BEFORE = "reset_before"  # reset the connection (RST); not executed
+    RESET_AFTER_ACCEPT = "reset_after_accept"  # execute, then reset the connection
     TRUNCATE = "truncate"  # execute, announce the whole body, send half of it
     SLOW = "slow"  # wait before answering; the key stays at work meanwhile
     HTML = "html"  # execute, then answer 200 with a page
     EMPTY_BODY = "empty_body"  # execute, then answer without a body
+    CUT_JSON = "cut_json"  # execute, then send half of the JSON as if it were all
+    WRONG_SHAPE = "wrong_shape"  # the 202 is JSON of another form, see `shape`
+    BLOAT = "bloat"  # the 202 is longer by `size` bytes
     OMIT_ROWS = "omit_rows"  # the 202 lacks its last rows
     EXTRA_ROW = "extra_row"  # the 202 has a row nobody asked for
     FOREIGN_ROW = "foreign_row"  # the 202's first row is about another number
     DUPLICATE_ID = "duplicate_id"  # the 202 gives two rows one message id
+
+
+NOT_EXECUTED = frozenset({Kind.STATUS, Kind.DROP_BEFORE, Kind.RESET_BEFORE})
+UNANSWERED = frozenset({Kind.DROP_BEFORE, Kind.DROP_AFTER_ACCEPT, Kind.RESET_BEFORE, Kind.RESET_AFTER_ACCEPT})
+RESETS = frozenset({Kind.RESET_BEFORE, Kind.RESET_AFTER_ACCEPT})
+SHAPES = ("null", "object", "names")
+"""Forms of a wrong answer: no data, recipients as an object by number, rows with other property names."""
 
 
 class FaultError(ValueError):
@@ -45,9 +57,12 @@ class Fault:
     retry_after: str | int | float | None = None  # written as it is: seconds, a date, or nonsense
     headers: Mapping[str, str] = field(default_factory=dict)
     delay_s: float = 1.0
+    spread_s: float = 0.0  # slow: up to so much more, by chance
     when: str = "after"  # slow: wait after executing, or "before"
     rows: int = 1  # omit_rows: how many
     to: str = "+14155550199"  # extra_row, foreign_row: the number
+    shape: str = SHAPES[0]  # wrong_shape: one of SHAPES
+    size: int = 6_000_000  # bloat: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,121 +75,101 @@ class Rule:
     every: int | None = None  # every so many of them
     share: float | None = None  # this part of them, by chance
     times: int | None = None  # at most so often
+    burst: int = 1  # once it fires, so many of the requests that `on` matches in a row
+    from_s: float = 0.0  # not before so many seconds after the first request
+    until_s: float | None = None  # and before so many
+    period_s: float | None = None  # from_s and until_s count anew every so many seconds
+
+    def is_open(self, at_s: float) -> bool:
+        """Whether the rule may fire *at_s* seconds after the first request."""
+        at_s = at_s if self.period_s is None else at_s % self.period_s
+        return self.from_s <= at_s and (self.until_s is None or at_s < self.until_s)
 
 
 class Script:
-    """Rules with their counters. The first rule that fires wins; the others still count the request."""
+    """Rules with their counters. The first rule that fires wins; the others still count the request.
 
-    def __init__(self, rules: tuple[Rule, ...] = (), *, seed: int = 0) -> None:
-        self._seed = seed
+    ``name`` says which profile is played, ``custom`` for rules of no profile.
+    """
+
+    def __init__(self, rules: tuple[Rule, ...] = (), *, seed: int = 0, name: str = "custom") -> None:
+        self.seed = seed
+        self.name = name
         self._courses: list[_Course] = []
-        self.replace(rules)
+        self._began_s: float | None = None
+        self.replace(rules, name=name)
+
+    def __len__(self) -> int:
+        return len(self._courses)
 
     def __repr__(self) -> str:
-        return f"<Script {len(self._courses)} rules, seed {self._seed}>"
+        return f"<Script {self.name}: {len(self._courses)} rules, seed {self.seed}>"
 
-    def replace(self, rules: tuple[Rule, ...]) -> None:
-        """Play *rules* from now on; counts and chance start afresh."""
-        self._courses = [_Course(rule, seed=f"{self._seed}/{at}") for at, rule in enumerate(rules)]
+    def replace(self, rules: tuple[Rule, ...], *, name: str = "custom", seed: int | None = None) -> None:
+        """Play *rules* from now on, with another *seed* if one is given; counts, time and chance start afresh."""
+        self.seed = self.seed if seed is None else seed
+        self.name = name
+        self._began_s = None
+        self._courses = [_Course(rule, seed=f"{self.seed}/{at}") for at, rule in enumerate(rules)]
 
-    def pick(self, method: str, path: str) -> Fault | None:
-        """Return what happens to the request just received; call it once for each."""
-        fired = [course.rule.fault for course in self._courses if course.meets(method, path)]
-        return fired[0] if fired else None
+    def pick(self, method: str, path: str, *, now_s: float = 0.0) -> Fault | None:
+        """Return what happens to the request just received; call it once for each.
+
+        Args:
+            method: of the request.
+            path: of the request, without the query.
+            now_s: on any clock that never goes back; only differences count.
+        """
+        if not self._courses:
+            return None
+        if self._began_s is None:
+            self._began_s = now_s
+        at_s = now_s - self._began_s
+        fired = [course for course in self._courses if course.meets(method, path, at_s)]  # all see every request
+        return fired[0].win() if fired else None
 
 
 class _Course:
     """One rule and how far it has come."""
 
     def __init__(self, rule: Rule, *, seed: str) -> None:
-        self.rule = rule
+        self._rule = rule
+        self._on_method, _, self._on_path = rule.on.partition(" ")
         self._seen = 0
         self._fired = 0
+        self._burst_left = 0
+        self._starts = False
+        self._drawn = 0.0
         self._chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
 
-    def meets(self, method: str, path: str) -> bool:
+    def meets(self, method: str, path: str, at_s: float) -> bool:
         """Count a request; tell whether the rule fires on it."""
-        rule = self.rule
-        on_method, _, on_path = rule.on.partition(" ")
-        if not (fnmatchcase(method, on_method) and fnmatchcase(path, on_path)):
+        rule = self._rule
+        if not (fnmatchcase(method, self._on_method) and fnmatchcase(path, self._on_path)):
             return False
         self._seen += 1
-        drawn = self._chance.random()  # drawn for every request, or `times` would shift what follows
-        fires = (
+        self._drawn = drawn = self._chance.random()  # for every request, or `times` would shift what follows
+        if self._burst_left:
+            self._burst_left -= 1
+            return True
+        self._starts = (
             (rule.nth is None or self._seen in rule.nth)
             and (rule.every is None or self._seen % rule.every == 0)
             and (rule.share is None or drawn < rule.share)
             and (rule.times is None or self._fired < rule.times)
+            and rule.is_open(at_s)
         )
-        self._fired += fires
-        return fires
+        return self._starts
 
-
-def load_rules(document: object) -> tuple[Rule, ...]:
-    """Return the rules of a JSON list, for example ``[{"on": "POST /v3/messages", "nth": [1, 5], "do": "truncate"}]``.
-
-    Raises:
-        FaultError: an entry is not a rule.
-    """
-    if not isinstance(document, list):
-        raise FaultError("faults must be a JSON list of rules")
-    return tuple(_load(entry, at) for at, entry in enumerate(document))
-
-
-_WHEN_TYPES: Mapping[str, tuple[type, ...]] = MappingProxyType(
-    {"on": (str,), "every": (int,), "share": (int, float), "times": (int,)}
-)
-_FAULT_TYPES: Mapping[str, tuple[type, ...]] = MappingProxyType(
-    {
-        "status": (int,),
-        "code": (str,),
-        "body": (str,),
-        "content_type": (str,),
-        "retry_after": (str, int, float),
-        "headers": (dict,),
-        "delay_s": (int, float),
-        "when": (str,),
-        "rows": (int,),
-        "to": (str,),
-    }
-)
-_STATUSES = range(200, 600)
-
-
-def _load(entry: object, at: int) -> Rule:
-    if not isinstance(entry, dict):
-        raise FaultError(f"fault {at} must be a JSON object")
-    for name, value in entry.items():
-        expected = _WHEN_TYPES.get(name) or _FAULT_TYPES.get(name)
-        if expected is None and name not in {"do", "nth"}:
-            raise FaultError(f"fault {at}: {name!r} is unknown")
-        if expected is not None and (not isinstance(value, expected) or isinstance(value, bool)):
-            raise FaultError(f"fault {at}: {name!r} must be {' or '.join(kind.__name__ for kind in expected)}")
-    if entry.get("do") not in set(Kind):
-        raise FaultError(f"fault {at}: 'do' must be one of {', '.join(Kind)}")
-    _check_values(entry, at)
-    given = {item.name: entry[item.name] for item in fields(Fault) if item.name in entry}
-    conditions = {name: entry[name] for name in _WHEN_TYPES if name in entry}
-    return Rule(fault=Fault(kind=Kind(entry["do"]), **given), nth=_nth(entry.get("nth"), at), **conditions)
-
-
-def _check_values(entry: Mapping[str, object], at: int) -> None:
-    if entry["do"] == Kind.STATUS and "status" not in entry:
-        raise FaultError(f"fault {at}: 'status' is required")
-    if entry.get("status", _STATUSES.start) not in _STATUSES:
-        raise FaultError(f"fault {at}: 'status' must be from 200 to 599")
-    if entry.get("when", "after") not in {"before", "after"}:
-        raise FaultError(f"fault {at}: 'when' must be before or after")
-    if entry.get("every", 1) == 0:
-        raise FaultError(f"fault {at}: 'every' must not be 0")
-    if " " not in str(entry.get("on", "* *")):
-        raise FaultError(f"fault {at}: 'on' must be a method and a path, as in 'POST /v3/messages'")
-
-
-def _nth(value: object, at: int) -> frozenset[int] | None:
-    if value is None:
-        return None
-    numbers = value if isinstance(value, list) else [value]
-    if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
-        raise FaultError(f"fault {at}: 'nth' must be a number or a list of numbers")
-    return frozenset(numbers)
+    def win(self) -> Fault:
+        """Return the fault: no earlier rule fired on the request just met. Only this counts for `times`."""
+        rule = self._rule
+        if self._starts:
+            self._fired += 1
+            self._burst_left = rule.burst - 1
+            self._starts = False
+        if not rule.fault.spread_s:
+            return rule.fault
+        # The same draw, stretched: below `share` it is as even as the whole.
+        part = self._drawn / rule.share if rule.share and self._drawn < rule.share else self._drawn
+        return replace(rule.fault, delay_s=rule.fault.delay_s + part * rule.fault.spread_s)

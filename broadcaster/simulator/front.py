@@ -6,47 +6,26 @@ handler → fault again → written down → sent. A handler that started is fin
 
 import asyncio
 import logging
-import re
+import socket
 import sqlite3
+import struct
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
 
 from aiohttp import web
 
-from broadcaster.simulator.account import account_id, account_type, show_account
+from broadcaster.simulator.account import account_id, account_type
 from broadcaster.simulator.auth import authenticate, profile_of
 from broadcaster.simulator.control import PREFIX, answer_control
 from broadcaster.simulator.envelope import API_VERSION, Answer, Refusal, new_request_id, refused
-from broadcaster.simulator.faults import Fault, Kind
+from broadcaster.simulator.faults import NOT_EXECUTED, RESETS, UNANSWERED, Fault, Kind
 from broadcaster.simulator.idempotency import identify
 from broadcaster.simulator.log import note_answer, note_receipt
 from broadcaster.simulator.mangle import mangle, scripted
-from broadcaster.simulator.messages import send_message, show_message
 from broadcaster.simulator.parts import Exchange, Handler, Parts
-from broadcaster.simulator.reads import list_templates, show_template
+from broadcaster.simulator.routes import find_handler
 
 _LOGGER = logging.getLogger(__name__)
-_ID = r"/(?P<id>[^/]+)"
-_NO_PARAMS: Mapping[str, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A path and who answers which method on it."""
-
-    path: re.Pattern[str]
-    handlers: Mapping[str, Handler]
-
-
-ROUTES = (
-    Route(re.compile("/v3/messages"), {"POST": send_message}),
-    Route(re.compile("/v3/messages" + _ID), {"GET": show_message}),
-    Route(re.compile("/v3/me"), {"GET": show_account}),
-    Route(re.compile("/v3/templates"), {"GET": list_templates}),
-    Route(re.compile("/v3/templates" + _ID), {"GET": show_template}),
-)
 
 
 class Front:
@@ -68,7 +47,7 @@ class Front:
             elif exchange.path.startswith(PREFIX):
                 answer = await answer_control(self._parts, exchange, remote=request.remote)
             else:
-                fault = self._parts.script.pick(exchange.method, exchange.path)
+                fault = self._parts.script.pick(exchange.method, exchange.path, now_s=started)
                 exchange.fault = fault.kind.value if fault is not None else None
                 note_receipt(self._parts, exchange)
                 answer = await self._noted(exchange, await self._answer(exchange, fault))
@@ -81,10 +60,8 @@ class Front:
 
     async def _answer(self, exchange: Exchange, fault: Fault | None) -> Answer | None:
         """The answer after the fault had its way; ``None``: close the connection without one."""
-        if fault is not None and fault.kind is Kind.STATUS:
-            return scripted(fault, request_id=exchange.request_id)
-        if fault is not None and fault.kind is Kind.DROP_BEFORE:
-            return None
+        if fault is not None and fault.kind in NOT_EXECUTED:
+            return None if fault.kind in UNANSWERED else scripted(fault, request_id=exchange.request_id)
         try:
             answer = await self._admit(exchange, fault)
         except Refusal as refusal:
@@ -93,7 +70,7 @@ class Front:
             answer = answer.with_headers({"X-Profile-Id": exchange.profile})
         if fault is None:
             return answer
-        if fault.kind is Kind.DROP_AFTER_ACCEPT:
+        if fault.kind in UNANSWERED:
             return None
         return mangle(fault, answer, request_id=exchange.request_id)
 
@@ -108,7 +85,7 @@ class Front:
             account_id=account_id(settings, parts.ledger.account_id),
             account_type=account_type(settings),
         )
-        handler = _find_handler(exchange)
+        handler = find_handler(exchange)
         scope = exchange.profile or "" if settings.idempotency_scope == "profile" else ""
         exchange.identity = identify(exchange.method, exchange.path, exchange.headers, exchange.body, scope=scope)
         slow = fault if fault is not None and fault.kind is Kind.SLOW else None
@@ -156,31 +133,14 @@ def _open_exchange(request: web.Request) -> Exchange:
 
 async def _read_body(request: web.Request) -> tuple[bytes, Refusal | None]:
     """The whole body, or why it is not acceptable as HTTP."""
+    if request.client_max_size and (request.content_length or 0) > request.client_max_size:
+        return b"", Refusal(code="VALIDATION_001", message="The request body is too large.", status=413)  # unread
     try:
         return await request.read(), None
     except web.HTTPRequestEntityTooLarge:
         return b"", Refusal(code="VALIDATION_001", message="The request body is too large.", status=413)
     except web.RequestPayloadError:
         return b"", Refusal(code="VALIDATION_001", message="The request body cannot be decoded.")
-
-
-def _find_handler(exchange: Exchange) -> Handler:
-    """Return who answers, and note the named parts of the path.
-
-    Raises:
-        Refusal: 404 for an unknown path, 405 for a method it does not take.
-    """
-    for route in ROUTES:
-        match = route.path.fullmatch(exchange.path)
-        if match is None:
-            continue
-        handler = route.handlers.get(exchange.method)
-        if handler is None:
-            allowed = {"Allow": ", ".join(sorted(route.handlers))}
-            raise Refusal(code="VALIDATION_001", message="Method not allowed.", status=405, headers=allowed)
-        exchange.params = match.groupdict() or _NO_PARAMS
-        return handler
-    raise Refusal(code="RESOURCE_013")
 
 
 def _common_headers(exchange: Exchange, started: float) -> dict[str, str]:
@@ -197,7 +157,7 @@ async def _send(
 ) -> web.StreamResponse:
     """Put *answer* on the wire; ``None`` closes the connection, a ``truncate`` fault does so half-way."""
     if answer is None:
-        _hang_up(request)
+        _hang_up(request, reset=fault is not None and fault.kind in RESETS)
         return web.Response()  # never arrives
     everything = {**headers, "Content-Type": answer.content_type, **answer.headers}
     if fault is None or fault.kind is not Kind.TRUNCATE:
@@ -210,6 +170,13 @@ async def _send(
     return response
 
 
-def _hang_up(request: web.Request) -> None:
-    if request.transport is not None:
+def _hang_up(request: web.Request, *, reset: bool = False) -> None:
+    if request.transport is None:
+        return
+    if reset:
+        # No lingering: the kernel forgets what was written and sends RST instead of FIN.
+        connection = request.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.transport.abort()
+    else:
         request.transport.close()  # what was written before still leaves

@@ -19,6 +19,7 @@ KEY_HEADER = "Idempotency-Key"
 METHODS = frozenset({"POST", "PUT", "PATCH"})
 LARGEST_KEPT = 5_000_000  # bytes of an answer; a longer one is not remembered, so a duplicate executes again
 REUSED_KEY = ("conflict", "unprocessable", "replay")
+_PATHS = "/v3/"  # older versions know no keys
 _FORM = re.compile(r"[a-zA-Z0-9_-]{1,255}", re.ASCII)
 
 
@@ -81,7 +82,7 @@ def identify(method: str, path: str, headers: Mapping[str, str], body: bytes, *,
         Refusal: 400 ``VALIDATION_007`` for a key of a bad form.
     """
     key = headers.get(KEY_HEADER)
-    if key is None or method not in METHODS:
+    if key is None or method not in METHODS or not path.startswith(_PATHS):
         return None
     if not _FORM.fullmatch(key):
         raise Refusal(code="VALIDATION_007", details={KEY_HEADER: ["is of a bad form"]})

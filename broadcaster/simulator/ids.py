@@ -23,6 +23,12 @@ def message_ids(count: int) -> list[str]:
     return ids
 
 
+def first_id_at(moment_us: int) -> str:
+    """Return what is not above any id made at *moment_us* (since 1970) or later, and above those made before."""
+    prefix = f"{max(0, moment_us) // 1000:012x}"
+    return f"{prefix[:8]}-{prefix[8:]}"
+
+
 def sandbox_ids(count: int) -> list[str]:
     """Return *count* ids that nobody can mistake for a message's."""
     return ["msg_test_" + os.urandom(_SANDBOX_BYTES).hex() for _ in range(count)]

@@ -36,42 +36,67 @@ def mangle(fault: Fault, answer: Answer, *, request_id: str) -> Answer:
         return Answer(status=fault.status or 200, body=body, content_type=fault.content_type or "text/html")
     if fault.kind is Kind.EMPTY_BODY:
         return replace(answer, status=fault.status or answer.status, body=b"")
+    return _reshaped(fault, answer)
+
+
+def _reshaped(fault: Fault, answer: Answer) -> Answer:
+    if fault.kind is Kind.CUT_JSON:
+        return replace(answer, body=answer.body[: len(answer.body) // 2])
     reshape = _SHAPES.get(fault.kind)
     if reshape is None or not answer.succeeded:
         return answer
     document = json.loads(answer.body)
-    rows = document["data"].get("recipients") if isinstance(document["data"], dict) else None
-    if not rows:
+    if not isinstance(document["data"], dict) or not document["data"].get("recipients"):
         return answer
-    reshape(rows, fault)
+    reshape(document, fault)
     return replace(answer, body=encode(document))
 
 
-def _omit(rows: list[dict[str, Any]], fault: Fault) -> None:
+def _omit(document: dict[str, Any], fault: Fault) -> None:
+    rows = document["data"]["recipients"]
     del rows[max(0, len(rows) - fault.rows) :]
 
 
-def _add(rows: list[dict[str, Any]], fault: Fault) -> None:
-    rows.append({**copy.copy(rows[0]), "to": fault.to, "message_id": message_ids(1)[0]})
+def _add(document: dict[str, Any], fault: Fault) -> None:
+    rows = document["data"]["recipients"]
+    rows.append({**rows[0], "to": fault.to, "message_id": message_ids(1)[0]})
 
 
-def _readdress(rows: list[dict[str, Any]], fault: Fault) -> None:
-    rows[0]["to"] = fault.to
+def _readdress(document: dict[str, Any], fault: Fault) -> None:
+    document["data"]["recipients"][0]["to"] = fault.to
 
 
-def _repeat_id(rows: list[dict[str, Any]], fault: Fault) -> None:
+def _repeat_id(document: dict[str, Any], fault: Fault) -> None:
     """The last row takes the first one's id; a single row comes twice."""
     del fault
+    rows = document["data"]["recipients"]
     if len(rows) == 1:
         rows.append(copy.copy(rows[0]))
     rows[-1]["message_id"] = rows[0]["message_id"]
 
 
-_SHAPES: Mapping[Kind, Callable[[list[dict[str, Any]], Fault], None]] = MappingProxyType(
+def _reform(document: dict[str, Any], fault: Fault) -> None:
+    """Another form, as a gateway or a next version might have it."""
+    rows = document["data"]["recipients"]
+    if fault.shape == "null":
+        document["data"] = None
+    elif fault.shape == "object":
+        document["data"]["recipients"] = {row["to"]: row["message_id"] for row in rows}
+    else:
+        document["data"]["recipients"] = [{"id": row["message_id"], "phone": row["to"]} for row in rows]
+
+
+def _pad(document: dict[str, Any], fault: Fault) -> None:
+    document["data"]["padding"] = " " * fault.size
+
+
+_SHAPES: Mapping[Kind, Callable[[dict[str, Any], Fault], None]] = MappingProxyType(
     {
         Kind.OMIT_ROWS: _omit,
         Kind.EXTRA_ROW: _add,
         Kind.FOREIGN_ROW: _readdress,
         Kind.DUPLICATE_ID: _repeat_id,
+        Kind.WRONG_SHAPE: _reform,
+        Kind.BLOAT: _pad,
     }
 )

@@ -1,27 +1,30 @@
-"""Messages: ``POST /v3/messages`` and ``GET /v3/messages/{id}``.
+"""Sending: ``POST /v3/messages``.
 
 What a send creates is one ledger row per (recipient, channel), written in the same transaction as its idempotency key.
-What becomes of a message later is not decided here: a row starts QUEUED, SCHEDULED or BLOCKED and stays so.
+A row keeps what was decided here and now (QUEUED, SCHEDULED, BLOCKED, FILTERED); what becomes of it follows from that.
 """
 
+import json
 import sqlite3
 import time
-import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import MappingProxyType
 
 from broadcaster.simulator.account import account_id
-from broadcaster.simulator.envelope import Answer, Refusal, moment, success
+from broadcaster.simulator.envelope import Answer, Refusal, success
 from broadcaster.simulator.idempotency import once
 from broadcaster.simulator.ids import message_ids, sandbox_ids
+from broadcaster.simulator.lifecycle import US
 from broadcaster.simulator.parts import Exchange, Parts
+from broadcaster.simulator.policies import Draft, check_held, judge
 from broadcaster.simulator.templates import APPROVED, Template
 from broadcaster.simulator.validate import AUTO, AUTO_WORD, Send, parse_json, parse_send
 
-_INSERT = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_REASONS = MappingProxyType(
-    {"BUSINESS_005": "Template is not approved", "BUSINESS_012": "Template is not active on this channel"}
+_INSERT = (
+    "INSERT INTO message (message_id, recipient, channel, status, reason_code, charged, template_id, body,"
+    " idempotency_key, request_id, profile_id, created_us, scheduled_at, release_us, media)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -35,7 +38,16 @@ class _Order:
 
 async def send_message(parts: Parts, exchange: Exchange) -> Answer:
     """Answer ``POST /v3/messages``: 202 once the messages are durable, or as the key was answered before."""
-    order = _order(parts, exchange)
+    return await send_document(parts, exchange, None)
+
+
+async def send_document(parts: Parts, exchange: Exchange, document: Mapping[str, object] | None) -> Answer:
+    """Send as *document* says, ``None``: as the body of the request says.
+
+    Raises:
+        Refusal: nothing was sent.
+    """
+    order = _order(parts, exchange, document)
     if isinstance(order, Refusal) and exchange.identity is None:
         raise order
     amount = 0 if isinstance(order, Refusal) else order.send.messages
@@ -62,29 +74,10 @@ async def send_message(parts: Parts, exchange: Exchange) -> Answer:
     return result
 
 
-async def show_message(parts: Parts, exchange: Exchange) -> Answer:
-    """Answer ``GET /v3/messages/{id}``."""
-    try:
-        message_id = str(uuid.UUID(exchange.params["id"]))
-    except ValueError:
-        raise Refusal(code="VALIDATION_001", details={"id": ["must be a valid UUID"]}) from None
-
-    def job(connection: sqlite3.Connection) -> tuple[str | int | None, ...] | None:
-        columns = "recipient, channel, template_id, body, status, reason_code, created_us, scheduled_at"
-        query = f"SELECT {columns} FROM message WHERE message_id = ?"  # noqa: S608 - the columns are ours
-        row: tuple[str | int | None, ...] | None = connection.execute(query, (message_id,)).fetchone()
-        return row
-
-    row = await parts.ledger.run(job)
-    if row is None:
-        raise Refusal(code="RESOURCE_003")
-    return success(_describe(parts, message_id, row), request_id=exchange.request_id)
-
-
-def _order(parts: Parts, exchange: Exchange) -> _Order | Refusal:
+def _order(parts: Parts, exchange: Exchange, document: Mapping[str, object] | None) -> _Order | Refusal:
     """Check a request against the rules and the templates; a refusal is returned, since a kept answer comes first."""
     try:
-        document = parse_json(exchange.body)
+        document = parse_json(exchange.body) if document is None else document
         to = document.get("to")
         exchange.recipients = len(to) if isinstance(to, list) else None
         send = parse_send(document, rules=parts.settings.rules, now=datetime.now(tz=UTC))
@@ -100,22 +93,17 @@ def _order(parts: Parts, exchange: Exchange) -> _Order | Refusal:
     return _Order(send=send, template=template)
 
 
-def _execute(connection: sqlite3.Connection, parts: Parts, exchange: Exchange, order: _Order) -> Answer:
+def _execute(connection: sqlite3.Connection, parts: Parts, exchange: Exchange, order: _Order) -> Answer | Refusal:
     """Create the messages of *order* and return the 202. Runs in the ledger's thread, inside its transaction."""
     send, template = order.send, order.template
     text = send.text if template is None else template.render(send.parameters)
-    ids = iter((sandbox_ids if send.sandbox else message_ids)(send.messages))
-    pairs = [(next(ids), number, channel) for number in send.to for channel in send.channels]
+    pairs = [(number, channel) for number in send.to for channel in send.channels]
+    ids = (sandbox_ids if send.sandbox else message_ids)(len(pairs))
     if not send.sandbox:
-        states = {channel: _first_state(send, template, channel) for channel in send.channels}
-        template_id = template.id if template is not None else None
-        key = exchange.identity.key if exchange.identity is not None else None
-        shared = (key, exchange.request_id, exchange.profile, time.time_ns() // 1000, send.scheduled_at)
-        rows = [
-            (message_id, number, channel, template_id, text, *states[channel], *shared)
-            for message_id, number, channel in pairs
-        ]
-        connection.executemany(_INSERT, rows)
+        try:
+            _create(connection, parts, exchange, order, dict(zip(ids, pairs, strict=True)), text=text)
+        except Refusal as refusal:
+            return refusal
     unrouted = None if parts.settings.auto_channel == "null" else AUTO_WORD
     data: dict[str, object] = {
         "status": "QUEUED",
@@ -128,7 +116,7 @@ def _execute(connection: sqlite3.Connection, parts: Parts, exchange: Exchange, o
                 "channel": unrouted if channel == AUTO else channel,
                 "body": None if channel == AUTO else text,
             }
-            for message_id, number, channel in pairs
+            for message_id, (number, channel) in zip(ids, pairs, strict=True)
         ],
     }
     if send.scheduled_at is not None:
@@ -137,41 +125,50 @@ def _execute(connection: sqlite3.Connection, parts: Parts, exchange: Exchange, o
     return success(data, request_id=exchange.request_id, status=202, headers=headers)
 
 
-def _first_state(send: Send, template: Template | None, channel: str) -> tuple[str, str | None]:
-    """Status and reason code of a new message."""
-    if template is not None and template.status != APPROVED:
-        return "BLOCKED", "BUSINESS_005"
-    if template is not None and channel not in {AUTO, "mms", *template.channels}:
-        return "BLOCKED", "BUSINESS_012"
-    return ("QUEUED" if send.scheduled_at is None else "SCHEDULED"), None
+def _create(
+    connection: sqlite3.Connection,
+    parts: Parts,
+    exchange: Exchange,
+    order: _Order,
+    pairs: Mapping[str, tuple[str, str]],
+    *,
+    text: str | None,
+) -> None:
+    """Write one row for each message id of *pairs*.
 
-
-def _describe(parts: Parts, message_id: str, row: tuple[str | int | None, ...]) -> dict[str, object]:
-    """``data`` of ``GET /v3/messages/{id}``."""
-    recipient, channel, template_id, body, status, reason_code, created_us, scheduled_at = row
-    template = parts.catalogue.by_id(str(template_id)) if template_id is not None else None
-    customer = account_id(parts.settings, parts.ledger.account_id)
-    created_at = moment(int(created_us or 0))
-    reason = {"reason_code": reason_code, "reason": _REASONS.get(str(reason_code))}
-    held = {} if scheduled_at is None else {"scheduled_at": scheduled_at}
-    return {
-        "id": message_id,
-        "customer_id": customer,
-        "contact_id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{customer}/{recipient}")),
-        "phone": recipient,
-        "phone_international": recipient,
-        "region_code": None,  # would need a numbering plan
-        "template_id": template_id,
-        "template_name": template.name if template is not None else None,
-        "template_category": template.category if template is not None else None,
-        "channel": None if channel == AUTO else channel,
-        "message_body": {"header": None, "content": body, "footer": None, "buttons": []},
-        "status": status,
-        "direction": "OUTBOUND",
-        "created_at": created_at,
-        "price": 0.0,
-        "active_contact_price": 0.0,
-        "events": [{"status": status, "timestamp": created_at, "description": None, **reason}],
-        **reason,
-        **held,
-    }
+    Raises:
+        Refusal: an account's policy forbids the whole; nothing was written.
+    """
+    send, now_us = order.send, time.time_ns() // 1000
+    account = account_id(parts.settings, parts.ledger.account_id)
+    release_us = None
+    if send.scheduled_at is not None:
+        scheduled_us = int(datetime.fromisoformat(send.scheduled_at).timestamp() * US)
+        release_us = parts.settings.world.after(now_us, scheduled_us - now_us)
+        check_held(connection, parts.settings, len(pairs), now_us=now_us)
+    draft = Draft(
+        owner=exchange.profile or account, account=account, template=order.template, pairs=tuple(pairs.values())
+    )
+    verdicts, paid = judge(connection, parts.settings, draft, now_us=now_us)
+    template_id = order.template.id if order.template is not None else None
+    key = exchange.identity.key if exchange.identity is not None else None
+    media = json.dumps(send.media_urls) if send.media_urls else None
+    shared = (
+        template_id,
+        text,
+        key,
+        exchange.request_id,
+        exchange.profile,
+        now_us,
+        send.scheduled_at,
+        release_us,
+        media,
+    )
+    unhindered = "QUEUED" if release_us is None else "SCHEDULED"
+    rows = [
+        (message_id, number, channel, unhindered if status == "QUEUED" else status, reason_code, pays, *shared)
+        for (message_id, (number, channel)), (status, reason_code), pays in zip(
+            pairs.items(), verdicts, paid, strict=True
+        )
+    ]
+    connection.executemany(_INSERT, rows)

@@ -3,12 +3,17 @@
 import argparse
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from broadcaster.simulator.faults import FaultError, load_rules
+from broadcaster.simulator.faults import FaultError
 from broadcaster.simulator.idempotency import REUSED_KEY
-from broadcaster.simulator.settings import AUTO_CHANNELS, SCOPES, UNAPPROVED, Settings
+from broadcaster.simulator.lifecycle import Lifecycle
+from broadcaster.simulator.profiles import CALM, Profile, find_profile, load_profile, names
+from broadcaster.simulator.quiet import QuietError, parse_quiet_hours
+from broadcaster.simulator.rules import load_rules
+from broadcaster.simulator.settings import AUTO_CHANNELS, EMPTY_BALANCE, SCOPES, TEXT_GATES, UNAPPROVED, Settings
 from broadcaster.simulator.templates import BUILT_IN, TemplateError, load_templates
 from broadcaster.simulator.validate import DETAILS_FORMS, Rules
 
@@ -32,10 +37,12 @@ def read_settings(arguments: Sequence[str], *, environ: Mapping[str, str]) -> Se
         parser.set_defaults(**_defaults(parser, config))
     given = parser.parse_args(arguments)
     try:
+        profile = _profile(given.profile)
         faults = load_rules(_read(given.faults, "--faults", otherwise=[]))
         templates = load_templates(_read(given.templates, "--templates", otherwise=[]))
         profile_ids = frozenset(str(uuid.UUID(profile)) for profile in given.profile_id)
-    except (FaultError, TemplateError) as error:
+        quiet = tuple(parse_quiet_hours(text) for text in given.quiet_hours)
+    except (FaultError, TemplateError, QuietError) as error:
         raise OptionError(f"Unusable option: {error}.") from error
     except ValueError:
         raise OptionError("--profile-id must be a UUID.") from None
@@ -54,14 +61,27 @@ def read_settings(arguments: Sequence[str], *, environ: Mapping[str, str]) -> Se
         idempotency_scope=given.idempotency_scope,
         auto_channel=given.auto_channel,
         unapproved_template=given.unapproved_template,
+        balance=given.balance,
+        empty_balance=given.empty_balance,
+        text_gate=given.text_gate,
+        held_limit=given.held_limit,
+        template_review_s=given.template_review,
         requests_per_minute=given.requests_per_minute,
         messages_per_minute=given.messages_per_minute,
         rules=Rules(refuse_numbers=frozenset(given.refuse_number), details_form=given.details_form),
         profile_ids=profile_ids,
         account=account,
         templates=(*BUILT_IN, *templates),
-        faults=faults,
+        profile=profile if given.faults is None else replace(profile, name="custom", rules=(*faults, *profile.rules)),
         seed=given.seed,
+        world=Lifecycle(
+            seed=given.seed,
+            speed=given.lifecycle_speed,
+            failed_share=given.failed_share,
+            reroute_share=given.reroute_share,
+            read_share=given.read_share,
+            quiet=quiet,
+        ),
     )
 
 
@@ -97,9 +117,44 @@ def _parser() -> argparse.ArgumentParser:
     add("--messages-per-minute", type=int, default=usual.messages_per_minute, metavar="N", help="0: no limit")
     add("--account", metavar="FILE|JSON", help="laid over the answer of GET /v3/me")
     add("--templates", metavar="FILE|JSON", help="a list of more templates: id, name, body, status, channels")
-    add("--faults", metavar="FILE|JSON", help="a list of fault rules")
-    add("--seed", type=int, default=usual.seed, help="of the faults' chance (%(default)s)")
+    add(
+        "--profile",
+        metavar="NAME|FILE",
+        default=CALM,
+        help=f"faults: {', '.join(names())}, or a TOML file (%(default)s)",
+    )
+    add("--faults", metavar="FILE|JSON", help="a list of fault rules, played before those of the profile")
+    add("--seed", type=int, default=usual.seed, help="of all chance: faults and what becomes of messages (%(default)s)")
+    _add_policies(add, usual)
+    _add_world(add, usual.world)
     return parser
+
+
+def _add_policies(add: Callable[..., object], usual: Settings) -> None:
+    """Options about what an account may send."""
+    add("--balance", type=int, default=usual.balance, metavar="N", help="messages paid for (default: no end of them)")
+    add("--empty-balance", choices=EMPTY_BALANCE, default=usual.empty_balance,
+        help="accept and block what is not paid for, or refuse with 402 as in the past (%(default)s)")  # fmt: skip
+    add("--text-gate", choices=TEXT_GATES, default=usual.text_gate,
+        help="block free text where no template was sent within a week (%(default)s)")  # fmt: skip
+    add("--held-limit", type=int, default=usual.held_limit, metavar="N",
+        help="scheduled messages at once before 429 LIMIT_001 (%(default)s)")  # fmt: skip
+    add("--template-review", type=float, default=usual.template_review_s, metavar="SECONDS",
+        help="from a template's submission to its approval, at --lifecycle-speed 1 (%(default)s)")  # fmt: skip
+
+
+def _add_world(add: Callable[..., object], usual: Lifecycle) -> None:
+    """Options about what becomes of messages."""
+    add("--lifecycle-speed", type=float, default=usual.speed, metavar="FACTOR",
+        help="how much faster than life all goes that follows a send, also holds; 0: never (%(default)s)")  # fmt: skip
+    add("--failed-share", type=float, default=usual.failed_share, metavar="SHARE",
+        help="part of the delivery attempts that fail, 0 to 1 (%(default)s)")  # fmt: skip
+    add("--reroute-share", type=float, default=usual.reroute_share, metavar="SHARE",
+        help="part of those failed that go to another channel, where the API picks (%(default)s)")  # fmt: skip
+    add("--read-share", type=float, default=usual.read_share, metavar="SHARE",
+        help="part of those delivered by WhatsApp or RCS that are read (%(default)s)")  # fmt: skip
+    add("--quiet-hours", action="append", default=[], metavar="[PREFIX=]START-END[OFFSET]",
+        help="hold messages meanwhile: 21:00-08:00 for all, in UTC, or +1=21:00-08:00-05:00; repeatable")  # fmt: skip
 
 
 def _defaults(parser: argparse.ArgumentParser, config: object) -> dict[str, object]:
@@ -116,6 +171,20 @@ def _defaults(parser: argparse.ArgumentParser, config: object) -> dict[str, obje
         if usual is not None and type(value) is not type(usual):
             raise OptionError(f"--config: {name!r} must be of type {type(usual).__name__}.")
     return options
+
+
+def _profile(given: str) -> Profile:
+    """The profile that ``--profile`` names: one of ours, or a file."""
+    try:
+        if given in names():
+            return find_profile(given)
+        return load_profile(Path(given).read_text(encoding="utf-8"), name=Path(given).stem)
+    except FaultError as error:
+        raise OptionError(f"--profile: {error}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        known = ", ".join(names())
+        raise OptionError(f"--profile: {given} is none of {known}, and no readable file: {reason}.") from error
 
 
 def _read(given: object, flag: str, *, otherwise: object) -> object:

@@ -1,5 +1,6 @@
 """What the handlers work with: the simulator's parts, and one exchange from its receipt to its answer."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -58,8 +59,8 @@ def assemble(settings: Settings, ledger: Ledger) -> Parts:
     return Parts(
         settings=settings,
         ledger=ledger,
-        catalogue=Catalogue(settings.templates),
-        script=Script(settings.faults, seed=settings.seed),
+        catalogue=Catalogue(settings.templates, clock=lambda: time.time_ns() // 1000),
+        script=Script(settings.profile.rules, seed=settings.seed, name=settings.profile.name),
         lockout=Lockout(),
         requests=SlidingWindow(settings.requests_per_minute),
         messages=SlidingWindow(settings.messages_per_minute),

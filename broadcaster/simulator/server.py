@@ -13,6 +13,7 @@ from broadcaster.simulator.front import Front
 from broadcaster.simulator.ledger import Ledger, open_ledger
 from broadcaster.simulator.parts import assemble
 from broadcaster.simulator.settings import Settings
+from broadcaster.simulator.template_changes import recall_templates
 
 _LARGEST_REQUEST = 64 * 1024 * 1024  # no limit is documented; this one only protects the machine
 _GRACE_S = 0.5  # for requests at work when told to go; they take milliseconds, unless a fault holds them
@@ -44,7 +45,9 @@ async def serve(settings: Settings) -> None:
 
 async def _listen(settings: Settings, ledger: Ledger, told_to_go: asyncio.Event) -> None:
     application = web.Application(client_max_size=_LARGEST_REQUEST)
-    application.router.add_route("*", "/{path:.*}", Front(assemble(settings, ledger)).serve)
+    parts = assemble(settings, ledger)
+    await recall_templates(parts)
+    application.router.add_route("*", "/{path:.*}", Front(parts).serve)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=_GRACE_S)
     await runner.setup()
     try:

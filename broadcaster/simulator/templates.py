@@ -1,8 +1,8 @@
 """The account's templates: the built-in ones, those of a file, and how they are rendered. Pure."""
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from broadcaster.simulator.envelope import Refusal
 
@@ -28,6 +28,9 @@ class Template:
     category: str = "MARKETING"
     language: str = "en_US"
     channels: tuple[str, ...] = _CHANNELS
+    created_at: str = _BORN
+    updated_at: str = _BORN
+    review_us: int | None = None  # in review until this moment, then approved
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -61,9 +64,8 @@ class Template:
             "channels": list(self.channels),
             "variables": list(self.variables),
             "is_published": self.status == APPROVED,
-            "auto_reply_action": None,
-            "created_at": _BORN,
-            "updated_at": _BORN,
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
         }
 
 
@@ -93,28 +95,50 @@ BUILT_IN = (
 
 
 class Catalogue:
-    """Templates by id and by name; a later one of the same id replaces an earlier one."""
+    """Templates by id and by name; a later one of the same id replaces an earlier one.
 
-    def __init__(self, templates: Iterable[Template]) -> None:
+    *clock* tells the microseconds since 1970: reviews end with time.
+    """
+
+    def __init__(self, templates: Iterable[Template], *, clock: Callable[[], int]) -> None:
+        self._clock = clock
         self._by_id = {template.id: template for template in templates}
-        self._by_name = {template.name: template for template in self._by_id.values()}
 
     def by_id(self, template_id: str) -> Template | None:
         """Return the template of that id, whatever its letter case."""
-        return self._by_id.get(template_id) or self._by_id.get(template_id.lower())
+        found = self._by_id.get(template_id) or self._by_id.get(template_id.lower())
+        return self._reviewed(found) if found is not None and found.review_us is not None else found
 
     def find(self, template_id: str | None, name: str | None) -> Template | None:
         """Return the template a send asks for; with both given, the id decides and the name must be its name."""
-        template = self.by_id(template_id) if template_id is not None else self._by_name.get(name or "")
+        if template_id is None:
+            named = [template for template in self._by_id.values() if template.name == name]
+            return self._reviewed(named[-1]) if named else None
+        template = self.by_id(template_id)
         return None if template is not None and name not in {None, template.name} else template
 
-    def select(self, *, search: str = "", status: str = "") -> list[Template]:
-        """Return the templates whose name contains *search* and whose status is *status*, ignoring case."""
+    def select(self, *, search: str = "", status: str = "", category: str = "") -> list[Template]:
+        """Return the templates whose name contains *search*, of that *status* and *category*, ignoring case."""
         return [
             template
-            for template in self._by_id.values()
-            if search.lower() in template.name.lower() and status.upper() in {"", template.status}
+            for template in map(self._reviewed, self._by_id.values())
+            if search.lower() in template.name.lower()
+            and status.upper() in {"", template.status}
+            and category.upper() in {"", template.category}
         ]
+
+    def put(self, template: Template) -> None:
+        """Add a template, or replace the one of its id."""
+        self._by_id[template.id] = template
+
+    def drop(self, template_id: str) -> None:
+        """Forget a template."""
+        self._by_id.pop(template_id, None)
+
+    def _reviewed(self, template: Template) -> Template:
+        if template.review_us is None or self._clock() < template.review_us:
+            return template
+        return replace(template, status=APPROVED, review_us=None)
 
 
 def load_templates(document: object) -> tuple[Template, ...]:
@@ -143,4 +167,4 @@ def _load(entry: object, at: int) -> Template:
         raise TemplateError(f"template {at}: status must be one of {', '.join(sorted(STATUSES))}")
     if not isinstance(channels, list) or not all(isinstance(channel, str) for channel in channels):
         raise TemplateError(f"template {at}: channels must be a list of strings")
-    return Template(channels=tuple(channels), **texts)
+    return Template(channels=tuple(channels), **texts)  # type: ignore[arg-type]  # the known names are those of texts

@@ -19,7 +19,7 @@ LARGEST_BATCH = 1000
 DETAILS_FORMS: Mapping[str, str] = MappingProxyType({"to[3]": "to[{}]", "to.3": "to.{}", "to": "to"})
 """How the fourth recipient is named in ``details`` → the pattern of that form. Which one the API uses is not known."""
 
-_PHONE = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
+PHONE = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _UNSENDABLE = re.compile(r"[\n\r\t]| {5}")
 _PUBLIC_URL = re.compile(r"https?://[^\s/]+\S*", re.ASCII)
@@ -47,6 +47,7 @@ class Send:
     text: str | None
     sandbox: bool
     scheduled_at: str | None
+    media_urls: tuple[str, ...] = ()
 
     @property
     def messages(self) -> int:
@@ -120,7 +121,7 @@ def parse_send(document: Mapping[str, object], *, rules: Rules, now: datetime) -
     channels = _channels(document, complaints)
     parameters = _parameters(template, complaints)
     scheduled_at = _scheduled_at(document, complaints, now=now)
-    _media(document, channels, complaints)
+    media_urls = _media(document, channels, complaints)
     complaints.settle()
     _phones(to, rules, complaints)
     complaints.settle()
@@ -133,6 +134,7 @@ def parse_send(document: Mapping[str, object], *, rules: Rules, now: datetime) -
         text=_text_or_none(document, "text"),
         sandbox=document.get("sandbox") is True,
         scheduled_at=scheduled_at,
+        media_urls=media_urls,
     )
 
 
@@ -238,19 +240,18 @@ def _scheduled_at(document: Mapping[str, object], complaints: Complaints, *, now
     return value
 
 
-def _media(document: Mapping[str, object], channels: tuple[str, ...], complaints: Complaints) -> None:
+def _media(document: Mapping[str, object], channels: tuple[str, ...], complaints: Complaints) -> tuple[str, ...]:
     urls = document.get("media_urls")
     attached = urls if isinstance(urls, list) else []
     if "mms" in channels and not attached:
         complaints.add("VALIDATION_004", "media_urls", "'media_urls' is required for mms")
     if any(not isinstance(url, str) or not _PUBLIC_URL.fullmatch(url) for url in attached):
         complaints.add("VALIDATION_001", "media_urls", "must be public URLs")
-    if attached and "mms" not in channels:
-        complaints.add("VALIDATION_001", "media_urls", "are for mms only")
+    return tuple(str(url) for url in attached)
 
 
 def _phones(to: list[object], rules: Rules, complaints: Complaints) -> None:
-    refused, valid, form = rules.refuse_numbers, _PHONE.fullmatch, DETAILS_FORMS[rules.details_form]
+    refused, valid, form = rules.refuse_numbers, PHONE.fullmatch, DETAILS_FORMS[rules.details_form]
     for at, number in enumerate(to):
         if not isinstance(number, str) or not valid(number) or number in refused:
             complaints.add("VALIDATION_002", form.format(at), "must be a valid phone number in E.164 format")

@@ -12,7 +12,8 @@ from support.sends import ANN, BOB, EVE, SEND, notice, rows
 from support.simulator import PATIENCE_S, Simulator
 
 from broadcaster.simulator.control import is_local
-from broadcaster.simulator.faults import FaultError, Script, load_rules
+from broadcaster.simulator.faults import FaultError, Script
+from broadcaster.simulator.rules import load_rules
 
 ON_SEND = f"POST {SEND}"
 

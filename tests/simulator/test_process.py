@@ -92,7 +92,7 @@ def test_a_state_file_of_another_format_is_refused(tmp_path: Path) -> None:
         pytest.param({"faults": '[{"do": "explode"}]'}, "'do' must be one of", id="an unknown fault"),
         pytest.param({"faults": '[{"do": "html", "nht": 1}]'}, "'nht' is unknown", id="a misspelt condition"),
         pytest.param({"faults": '[{"do": "status"}]'}, "'status' is required", id="a status fault without one"),
-        pytest.param({"faults": '[{"do": "html", "every": 0}]'}, "'every' must not be 0", id="every zeroth request"),
+        pytest.param({"faults": '[{"do": "html", "every": 0}]'}, "'every' must be 1 or more", id="every zeroth request"),
         pytest.param({"templates": '[{"id": "a"}]'}, "needs id, name and body", id="half a template"),
         pytest.param({"profile_id": "me"}, "--profile-id must be a UUID", id="a profile that is no UUID"),
         pytest.param({"account": "[]"}, "--account must be a JSON object", id="an account that is a list"),

@@ -87,9 +87,6 @@ def filled(**parameters: object) -> dict[str, Any]:
         pytest.param(notice(scheduled_at=ahead(days=-1)), "VALIDATION_005", ["scheduled_at"], id="yesterday"),
         pytest.param(notice(channel=["mms"]), "VALIDATION_004", ["media_urls"], id="mms without media"),
         pytest.param(
-            notice(media_urls=["https://example.com/a.png"]), "VALIDATION_001", ["media_urls"], id="media without mms"
-        ),
-        pytest.param(
             notice(channel=["mms"], media_urls=["a.png"]), "VALIDATION_001", ["media_urls"], id="media that is no URL"
         ),
     ],
@@ -123,6 +120,7 @@ def test_a_request_is_refused(sim: Simulator, body: object, code: str, fields: l
         pytest.param(filled(name=""), id="an empty value"),
         pytest.param(notice(scheduled_at=ahead(days=29)), id="29 days ahead"),
         pytest.param(notice(channel=["mms"], media_urls=["https://example.com/a.png"]), id="mms with media"),
+        pytest.param(notice(channel=["sms"], media_urls=["https://example.com/a.png"]), id="media that sms ignores"),
     ],
 )
 def test_a_request_is_accepted(sim: Simulator, body: object) -> None:
