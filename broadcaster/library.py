@@ -9,12 +9,13 @@ from pathlib import Path
 
 from broadcaster.app.conclude import Conclusion, conclude
 from broadcaster.app.deliver import Settings, deliver, has_work
-from broadcaster.app.parts import access, mode_of, profile_id
+from broadcaster.app.parts import access, mode_of
 from broadcaster.app.prepare import Ask, locate, prepare
 from broadcaster.core.words import Mode
 from broadcaster.engine.ports import Event
 from broadcaster.engine.stop import Stop
 from broadcaster.job.model import Job
+from broadcaster.job.settings import profile_id
 from broadcaster.store.plan import Plan
 
 __all__ = ["plan", "run"]

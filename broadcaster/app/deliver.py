@@ -160,12 +160,12 @@ async def _send(
     watch = Watch(settings=settings, stop=stop, largest=largest, observe=observe)
     opened = line(
         to,
-        clock=clock,
+        limits=limits,
         timeout_s=api.timeout,
-        concurrency=limits.concurrency,
-        requests_per_minute=limits.requests_per_minute,
-        messages_per_minute=limits.messages_per_minute,
         largest=largest,
+        clock=clock,
+        stop=stop,
+        observe=observe,
     )
     with JournalWriter(plan.run_dir.journal, version=VERSION) as journal, on_signals(stop):
         async with opened as api_line:
@@ -186,7 +186,7 @@ async def _send(
                     margin_s=api.idempotency_window * _MARGIN_SHARE,
                     give_up_after_s=settings.safety.give_up_after,
                 ),
-                send=api_line.client,
+                send=api_line.send,
                 journal=journal,
                 budget=api_line.pacer,
                 stop=stop,

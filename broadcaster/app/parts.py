@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
@@ -14,11 +15,14 @@ from typing import Any, TypeVar
 
 from broadcaster.api.client import Client
 from broadcaster.clock import Clock
-from broadcaster.core.values import Lost, Reply, Request, Unsent
 from broadcaster.core.words import Mode
+from broadcaster.engine.exchange import Exchange
 from broadcaster.engine.pacer import Pacer
+from broadcaster.engine.ports import Observe
+from broadcaster.engine.stop import Stop
 from broadcaster.errors import ConfigError, StoreError
-from broadcaster.job.settings import Secret, load_settings
+from broadcaster.job.model import Limits
+from broadcaster.job.settings import Secret, load_settings, profile_id
 
 T = TypeVar("T")
 VERSION = version("broadcaster")
@@ -27,6 +31,7 @@ _SIMULATED_KEY = "simulator"
 _START_S = 30.0  # to wait for the simulator's first line; it takes about one second
 # Read-only requests that go before the senders' own: one connection more than there are senders.
 _SPARE_CONNECTIONS = 1
+_LOOK_UPS_S = 60.0  # somebody may be waiting in front of the screen, and nobody has been messaged yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +50,6 @@ class Access:
         if self.profile:
             headers["x-profile-id"] = self.profile
         return headers
-
-
-def profile_id(environ: Mapping[str, str]) -> str | None:
-    """Return the profile that plans are made for: part of the idempotency keys."""
-    return environ.get("SENT_PROFILE_ID", "").strip().lower() or None
 
 
 @contextlib.contextmanager
@@ -127,32 +127,38 @@ def _url(process: "subprocess.Popen[bytes]") -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """An open line to the API: ``send`` for the engine, which paces itself; ``ask`` for look-ups, paced here."""
+    """An open line to the API: ``send`` for the engine, which paces itself; ``ask`` for look-ups."""
 
-    client: Client
+    send: Client
+    ask: Exchange
     pacer: Pacer
-
-    async def ask(self, request: Request) -> Reply | Lost | Unsent:
-        """Send a look-up in its turn."""
-        await self.pacer.turn(0)
-        return await self.client(request)
 
 
 @contextlib.asynccontextmanager
 async def line(
     to: Access,
     *,
-    clock: Clock,
+    limits: Limits,
     timeout_s: float,
-    concurrency: int,
-    requests_per_minute: int,
-    messages_per_minute: int,
     largest: int,
+    clock: Clock,
+    stop: Stop,
+    observe: Observe,
 ) -> AsyncIterator[Line]:
-    """Open a client and the one pacer that all its requests pass."""
+    """Open a client and the one pacer that all its requests pass.
+
+    Args:
+        to: the API.
+        limits: the pace, and how many requests may be under way.
+        timeout_s: for one exchange.
+        largest: messages of the largest request.
+        clock: the time.
+        stop: ends the waiting of look-ups.
+        observe: hears of it.
+    """
     pacer = Pacer(
-        requests_per_minute=requests_per_minute,
-        messages_per_minute=messages_per_minute,
+        requests_per_minute=limits.requests_per_minute,
+        messages_per_minute=limits.messages_per_minute,
         largest=largest,
         clock=clock,
     )
@@ -160,11 +166,20 @@ async def line(
         base_url=to.base_url,
         credentials=to.credentials,
         timeout_s=timeout_s,
-        connections=concurrency + _SPARE_CONNECTIONS,
+        connections=limits.concurrency + _SPARE_CONNECTIONS,
         clock=clock,
     )
+    ask = Exchange(
+        send=client,
+        budget=pacer,
+        stop=stop,
+        observe=observe,
+        clock=clock,
+        give_up_after_s=_LOOK_UPS_S,
+        rand=random.random,
+    )
     async with client:
-        yield Line(client=client, pacer=pacer)
+        yield Line(send=client, ask=ask, pacer=pacer)
 
 
 def run_loop(main: Coroutine[Any, Any, T]) -> T:

@@ -10,18 +10,19 @@ from broadcaster.app.parts import VERSION
 from broadcaster.clock import today, wall_us
 from broadcaster.core.sizes import largest_batch, utf16_length
 from broadcaster.core.values import Message, Scope
-from broadcaster.core.words import Channel, Mode, Reason
-from broadcaster.errors import BelongsToAnother, ConfigError, CountUnexpected, ListUnusable
+from broadcaster.core.words import Channel, Mode
+from broadcaster.errors import ConfigError, ListUnusable
 from broadcaster.job.load import render_campaign
 from broadcaster.job.model import Job
-from broadcaster.lists.columns import choose
+from broadcaster.lists.columns import Columns, choose
 from broadcaster.lists.read import ListSource, expand, open_list
 from broadcaster.lists.suppress import suppressed_numbers
 from broadcaster.operations import OPERATIONS
 from broadcaster.planning.followup import Known
+from broadcaster.planning.guards import check_anybody, check_counts, check_journal
+from broadcaster.planning.identity import EXTENSIBLE, identity_of, match
 from broadcaster.planning.pipeline import Audience, Built, Wording, build_part, discard
 from broadcaster.planning.render import Renderer
-from broadcaster.store.journal import JournalReader
 from broadcaster.store.plan import Head, ListFile, Plan, write_head
 from broadcaster.store.rundir import RunDir, campaign_dir
 
@@ -100,14 +101,22 @@ def prepare(job: Job, ask: Ask, *, run_dir: RunDir, campaign: str, profile: str 
         raise ListUnusable(
             f"{error.sentence}. A plan is frozen already: 'broadcaster resume {run_dir.path}' goes on without the list"
         ) from error
-    identity = _identity(job, campaign, ask.mode, profile, reading)
+    identity = identity_of(
+        job,
+        campaign=campaign,
+        mode=ask.mode,
+        profile=profile,
+        columns=reading.columns,
+        lists=reading.lists,
+        suppress=reading.suppress,
+    )
     if run_dir.is_planned:
         plan = Plan.open(run_dir)
         if not ask.extend:
-            _match(plan, identity)
-            _check_counts(plan.parts[0].head.excluded, _recipients(plan), plan.deliveries, job, ask)
+            match(plan, identity)
+            _check_size(plan.head.excluded, _recipients(plan), plan.deliveries, job, ask)
             return Prepared(plan=plan, fresh=False, chosen="")
-        _match(plan, identity, only=("campaign", "mode", "profile", "message", "recipients"))
+        match(plan, identity, only=EXTENSIBLE)
         return _freeze(job, ask, run_dir, campaign, profile, reading, identity, plan)
     if ask.extend:
         raise ConfigError(f"{run_dir.path} holds no plan that could be extended; run it without --extend first")
@@ -117,7 +126,7 @@ def prepare(job: Job, ask: Ask, *, run_dir: RunDir, campaign: str, profile: str 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reading:
     source: ListSource
-    audience_columns: Any
+    columns: Columns
     lists: tuple[ListFile, ...]
     suppress: tuple[str, ...]
 
@@ -139,7 +148,7 @@ def _open(job: Job) -> _Reading:
         list_name=", ".join(recipients.files),
     )
     lists = tuple(ListFile(path=each.path, size=each.size, sha256=each.sha256) for each in source.fingerprints())
-    return _Reading(source=source, audience_columns=columns, lists=lists, suppress=_suppress_digests(job))
+    return _Reading(source=source, columns=columns, lists=lists, suppress=_suppress_digests(job))
 
 
 def _suppress_digests(job: Job) -> tuple[str, ...]:
@@ -147,61 +156,6 @@ def _suppress_digests(job: Job) -> tuple[str, ...]:
     paths = expand(job.recipients.suppress, base=job.base)
     opened = (open_list([str(path)], base=path.parent) for path in paths)
     return tuple(each.sha256 for source in opened for each in source.fingerprints())
-
-
-def _identity(job: Job, campaign: str, mode: Mode, profile: str | None, reading: _Reading) -> dict[str, Any]:
-    """Return what makes the job this job; limits may change between launches, none of this may."""
-    columns = reading.audience_columns
-    recipients = job.recipients
-    return {
-        "campaign": campaign,
-        "mode": str(mode),
-        "profile": profile,
-        "message": {
-            "template_id": job.message.template_id,
-            "template_name": job.message.template_name,
-            "text": job.message.text,
-            "channels": [str(each) for each in job.message.channels],
-            "parameters": dict(sorted(job.message.parameters.items())),
-        },
-        "recipients": {
-            "phone": columns.phone,
-            "id": columns.id,
-            "region": columns.region,
-            "opt_out": columns.opt_out,
-            "default_region": recipients.default_region,
-            "encoding": recipients.encoding,
-            "delimiter": recipients.delimiter,
-        },
-        "list": [each.sha256 for each in reading.lists],
-        "suppress": list(reading.suppress),
-    }
-
-
-def _match(plan: Plan, identity: Mapping[str, Any], only: tuple[str, ...] | None = None) -> None:
-    frozen = next(part.head.identity for part in reversed(plan.parts) if part.head.kind != "retry")
-    for name in only or identity:
-        if frozen.get(name) == identity[name]:
-            continue
-        where = plan.run_dir.path
-        what = {"list": "list has", "suppress": "suppression list has", "recipients": "columns to use have"}.get(
-            name, f"job's {name} has"
-        )
-        if name == "campaign":
-            raise BelongsToAnother(
-                f"{where} belongs to campaign {frozen['campaign']!r}, not {identity['campaign']!r}; "
-                "choose another --run-dir"
-            )
-        if name in {"mode", "profile"}:
-            raise BelongsToAnother(
-                f"{where} was planned with {name} {frozen.get(name)!r}, not {identity[name]!r}; "
-                "choose another --run-dir"
-            )
-        raise BelongsToAnother(
-            f"the {what} changed since the plan in {where} was frozen. 'broadcaster resume {where}' goes on with the "
-            "plan as it is; 'broadcaster run JOB --extend' adds the rows that it does not have; a new campaign name "
-            "starts anew"
-        )
 
 
 def _freeze(
@@ -218,12 +172,12 @@ def _freeze(
     wording = _wording(job, campaign, ask.mode, profile)
     audience = Audience(
         source=reading.source,
-        columns=reading.audience_columns,
+        columns=reading.columns,
         default_region=job.recipients.default_region,
         suppressed=suppressed_numbers(
             job.recipients.suppress,
             base=job.base,
-            phone=reading.audience_columns.phone,
+            phone=reading.columns.phone,
             default_region=job.recipients.default_region,
         ),
     )
@@ -240,14 +194,14 @@ def _freeze(
         if earlier is not None and not built.rows:
             discard(run_dir, part)
             return Prepared(
-                plan=earlier, fresh=False, chosen=reading.audience_columns.chosen, already_planned=built.already_planned
+                plan=earlier, fresh=False, chosen=reading.columns.chosen, already_planned=built.already_planned
             )
         before = _recipients(earlier) if earlier else 0
         messages = (before + built.recipients) * len(wording.channels)
         if not earlier:
-            _check_anybody(built)
-            _check_journal(run_dir, built)
-        _check_counts(built.excluded, before + built.recipients, messages, job, ask)
+            check_anybody(built)
+            check_journal(run_dir, built)
+        _check_size(built.excluded, before + built.recipients, messages, job, ask)
         write_head(run_dir, _head(job, ask, campaign, profile, reading, identity, earlier, wording, built, part))
     except BaseException:
         discard(run_dir, part)
@@ -255,7 +209,7 @@ def _freeze(
     return Prepared(
         plan=Plan.open(run_dir),
         fresh=True,
-        chosen=reading.audience_columns.chosen,
+        chosen=reading.columns.chosen,
         already_planned=built.already_planned,
     )
 
@@ -350,48 +304,15 @@ def _recipients(plan: Plan) -> int:
     return sum(part.head.recipients for part in plan.parts)
 
 
-def _check_anybody(built: Built) -> None:
-    if not built.recipients:
-        reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in built.excluded.items())
-        raise ListUnusable(
-            f"none of the {built.rows} rows can be messaged ({reasons}); "
-            "check recipients.phone and recipients.default_region"
-        )
-
-
-def _check_journal(run_dir: RunDir, built: Built) -> None:
-    """Refuse a journal that a lost plan left behind, unless that plan was this one: it counts batches by number."""
-    if not run_dir.journal.exists():
-        return
-    with JournalReader(run_dir.journal) as journal:
-        keys = journal.meta().get("keys", built.keys_sha256)
-    if keys != built.keys_sha256:
-        raise BelongsToAnother(
-            f"{run_dir.journal} is the journal of another plan, which is gone from here; restore the directory from a "
-            "copy and go on with 'broadcaster resume', or choose another campaign name"
-        )
-
-
-def _check_counts(excluded: Mapping[str, int], recipients: int, messages: int, job: Job, ask: Ask) -> None:
-    invalid = excluded.get(Reason.INVALID_NUMBER, 0)
-    if ask.strict and invalid:
-        raise ListUnusable(f"{invalid} rows have an invalid number, and --strict allows none; nothing was planned")
-    if ask.expect_recipients is not None and recipients != ask.expect_recipients:
-        raise CountUnexpected(
-            f"the plan has {recipients} recipients, and --expect-recipients says {ask.expect_recipients}; "
-            "nothing was sent. Check that it is the right list"
-        )
-    limits = job.limits
-    if limits.max_messages and messages > limits.max_messages:
-        raise CountUnexpected(
-            f"the plan has {messages} messages, more than limits.max_messages ({limits.max_messages}); nothing was sent"
-        )
-    if limits.max_cost is not None and messages * (limits.price_per_message or 0) > limits.max_cost:
-        cost = messages * (limits.price_per_message or 0)
-        raise CountUnexpected(
-            f"{messages} messages would cost {cost:.2f}, more than limits.max_cost ({limits.max_cost:.2f}); "
-            "nothing was sent"
-        )
+def _check_size(excluded: Mapping[str, int], recipients: int, messages: int, job: Job, ask: Ask) -> None:
+    check_counts(
+        excluded,
+        recipients=recipients,
+        messages=messages,
+        limits=job.limits,
+        strict=ask.strict,
+        expect_recipients=ask.expect_recipients,
+    )
 
 
 def unplan(plan: Plan) -> None:

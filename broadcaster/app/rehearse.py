@@ -15,6 +15,7 @@ from pathlib import Path
 
 from broadcaster.app.parts import SIMULATOR_URL, simulator
 from broadcaster.errors import DifferenceFound, ExitCode
+from broadcaster.store.facts import Facts
 from broadcaster.store.ledger import Proof, messages, prove
 from broadcaster.store.plan import Plan
 
@@ -74,8 +75,8 @@ def rehearse(plan: Plan, drill: Drill, *, environ: Mapping[str, str], say: Calla
                 marks.pop(0)
                 continue
             codes.append(code)
-            if code not in _AGAIN:
-                break
+            if code not in _AGAIN or (code == ExitCode.SOME_IN_DOUBT and not Facts.read(plan).claims):
+                break  # at its end; what an answer did not name stays in doubt, and the ledger tells
             marks = [mark for mark in marks if mark > messages(ledger)]
             say(f"stopped with exit code {code}; launched again")
     proof = prove(plan.run_dir, ledger)

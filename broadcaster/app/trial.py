@@ -11,6 +11,7 @@ from broadcaster.core.retry import RetryPolicy, delay_s
 from broadcaster.core.values import Batch, Heard, Lost, Message, Reply, Scope, Unsent, Verdict
 from broadcaster.core.words import Action, Executed, Mode
 from broadcaster.engine.retrying import persist
+from broadcaster.engine.stop import Stop
 from broadcaster.errors import BroadcasterError, ConfigError, Halted, ListUnusable, RequestRefused, Unreachable
 from broadcaster.job.load import render_campaign
 from broadcaster.job.model import Job
@@ -64,12 +65,12 @@ async def send_test(job: Job, *, number: str, to: Access, mode: Mode) -> Tried:
     batch = Batch(id=0, key=key, to=bare.to, channels=bare.channels, parameters=parameters)
     opened = line(
         to,
-        clock=clock,
+        limits=job.limits,
         timeout_s=job.api.timeout,
-        concurrency=1,
-        requests_per_minute=job.limits.requests_per_minute,
-        messages_per_minute=job.limits.messages_per_minute,
         largest=batch.deliveries,
+        clock=clock,
+        stop=Stop(),
+        observe=lambda _event: None,
     )
     async with opened as api_line:
         request = operation.request(message, batch)
@@ -79,7 +80,8 @@ async def send_test(job: Job, *, number: str, to: Access, mode: Mode) -> Tried:
         async def attempt() -> tuple[Verdict, Reply | Lost | Unsent, Heard | None]:
             nonlocal doubtful, attempts
             attempts += 1
-            result = await api_line.ask(request)
+            await api_line.pacer.turn(request.messages)
+            result = await api_line.send(request)
             heard = operation.hear(batch, result) if isinstance(result, Reply) else None
             verdict = classify(
                 heard if heard is not None else result,  # type: ignore[arg-type]  # heard is None only without a reply

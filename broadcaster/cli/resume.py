@@ -30,9 +30,10 @@ def command(
     Example:
       broadcaster resume runs/spring-sale-2026
     """  # noqa: D301 - \b is click's mark for "do not wrap"
-    from broadcaster.app.parts import mode_of, profile_id
+    from broadcaster.app.parts import mode_of
     from broadcaster.cli.running import resume_run
     from broadcaster.core.words import Mode
+    from broadcaster.job.settings import profile_id
     from broadcaster.store.plan import Plan
     from broadcaster.store.rundir import RunDir
 

@@ -13,13 +13,14 @@ import click
 
 from broadcaster.app.conclude import Conclusion, conclude
 from broadcaster.app.deliver import Settings, deliver, has_work
-from broadcaster.app.parts import SIMULATOR_URL, access, profile_id, run_loop
+from broadcaster.app.parts import SIMULATOR_URL, access, run_loop
 from broadcaster.app.prepare import Ask, Prepared, locate, prepare, unplan
 from broadcaster.cli.screen import Watcher, busy, console, show_plan
 from broadcaster.core.words import Mode
 from broadcaster.errors import ConfigError, ExitCode
 from broadcaster.job.load import load_job
 from broadcaster.job.model import Job, Limits
+from broadcaster.job.settings import load_settings, profile_id
 from broadcaster.planning.preview import Preview, preview
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.plan import Plan
@@ -38,6 +39,13 @@ def plan_job(job: Job, ask: Ask, *, keep: bool = True) -> tuple[Prepared, Previe
     run_dir, campaign = locate(job, ask)
     if keep:
         return _planned(job, ask, run_dir, campaign)
+    if run_dir.is_planned:
+        with run_dir.locked():
+            prepared = prepare(job, ask, run_dir=run_dir, campaign=campaign, profile=profile_id(os.environ))
+            shown = _preview(prepared.plan, job.limits)
+            if prepared.fresh:  # an extension
+                unplan(prepared.plan)
+        return prepared, shown
     with tempfile.TemporaryDirectory(prefix="broadcaster-") as directory:
         prepared, shown = _planned(job, ask, RunDir(Path(directory) / "run"), campaign)
         return prepared, replace(shown, run_dir=str(run_dir.path))
@@ -64,6 +72,8 @@ def run_job(job: Job, ask: Ask, *, yes: bool, preflight: bool, as_json: bool) ->
     run_dir, campaign = locate(job, ask)
     if not run_dir.is_planned:
         _require_answer(yes=yes)
+    if ask.mode is not Mode.SIMULATED:
+        load_settings(os.environ)  # no key, no plan: better now than after the confirmation
     run_dir.create()
     with run_dir.locked():
         with busy("planning …"):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from broadcaster.clock import Clock
 from broadcaster.core.values import Batch, Claim, Instant
 from broadcaster.engine.ports import Budget, Journal
+from broadcaster.engine.servertime import ServerTime
 from broadcaster.engine.stop import Stop
 
 
@@ -23,28 +24,28 @@ class Drained(Exception):
 class _Wish:
     batch: Batch
     needs_claim: bool
-    server_us: int | None
     granted: "asyncio.Future[Claim | None]"
 
 
 class Dispatcher:
     """Grants turns and claims, in order."""
 
-    def __init__(self, *, budget: Budget, journal: Journal, clock: Clock, stop: Stop) -> None:
+    def __init__(self, *, budget: Budget, journal: Journal, clock: Clock, stop: Stop, server_time: ServerTime) -> None:
         self._budget = budget
         self._journal = journal
         self._clock = clock
         self._stop = stop
+        self._server_time = server_time
         self._line: asyncio.Queue[_Wish] = asyncio.Queue()  # bounded by the number of senders: one wish each
 
-    async def admit(self, batch: Batch, *, needs_claim: bool, server_us: int | None) -> Claim | None:
+    async def admit(self, batch: Batch, *, needs_claim: bool) -> Claim | None:
         """Return when the batch's bytes may leave; the new claim when one was needed.
 
         Raises:
             Drained: when the run drains first.
         """
         granted: asyncio.Future[Claim | None] = asyncio.get_running_loop().create_future()
-        await self._line.put(_Wish(batch, needs_claim, server_us, granted))
+        await self._line.put(_Wish(batch, needs_claim, granted))
         return await granted
 
     async def run(self) -> None:
@@ -80,9 +81,9 @@ class Dispatcher:
 
     async def _grant(self, group: list[_Wish]) -> None:
         group = [wish for wish in group if not wish.granted.done()]  # a sender that is gone sends nothing
-        since = Instant.at(self._clock.reading())
+        since, server_us = Instant.at(self._clock.reading()), self._server_time.now_us()
         claims = {
-            wish.batch.id: Claim(batch=wish.batch.id, since=since, server_us=wish.server_us)
+            wish.batch.id: Claim(batch=wish.batch.id, since=since, server_us=server_us)
             for wish in group
             if wish.needs_claim
         }

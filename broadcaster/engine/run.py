@@ -12,6 +12,7 @@ from broadcaster.clock import Clock
 from broadcaster.engine.dispatch import Dispatcher
 from broadcaster.engine.ports import Budget, Journal, Observe, Send
 from broadcaster.engine.sender import Sender, Shared, Terms
+from broadcaster.engine.servertime import ServerTime
 from broadcaster.engine.stop import Stop
 from broadcaster.engine.work import Task, Work
 from broadcaster.errors import BroadcasterError, Halted
@@ -53,16 +54,16 @@ async def execute(
         concurrency: senders, and so the bound on doubt after a kill, in batches.
         largest_batch: deliveries of the largest batch, for the size that its answer would have.
         next_child: number of the first part of a split (-1 downwards).
-        server_us: the API's time as last heard, or ``None``.
+        server_us: the API's time as just heard, or ``None``.
         rand: uniform in [0, 1), for jitter.
 
     Raises:
         StoreError: a fact could not be written, or the plan is damaged.
     """
     work = Work(room=2 * concurrency, stop=stop)
-    line = Dispatcher(budget=budget, journal=journal, clock=clock, stop=stop)
-    shared = Shared(next_child=next_child, bisections=terms.bisections)
-    shared.server_us = server_us
+    server_time = ServerTime(clock=clock, told_us=server_us)
+    line = Dispatcher(budget=budget, journal=journal, clock=clock, stop=stop, server_time=server_time)
+    shared = Shared(server_time=server_time, next_child=next_child, bisections=terms.bisections)
     sender = Sender(
         terms=terms,
         send=send,

@@ -35,6 +35,7 @@ from broadcaster.core.words import Action, Executed, On5xx, State
 from broadcaster.engine.dispatch import Dispatcher, Drained
 from broadcaster.engine.ports import Budget, Journal, Observe, Send, Settled, Waiting
 from broadcaster.engine.retrying import persist
+from broadcaster.engine.servertime import ServerTime
 from broadcaster.engine.stop import Stop
 from broadcaster.engine.work import Task
 from broadcaster.errors import Halted, StoreDamaged, Unreachable
@@ -84,8 +85,8 @@ class _History:
 class Shared:
     """What the senders of a run know together."""
 
-    def __init__(self, *, next_child: int, bisections: int) -> None:
-        self.server_us: int | None = None
+    def __init__(self, *, server_time: ServerTime, next_child: int, bisections: int) -> None:
+        self.server_time = server_time
         self.silent_since_s: float | None = None  # the first failure since the API last answered
         self.next_child = next_child
         self.bisections_left = bisections
@@ -158,7 +159,7 @@ class Sender:
         if refusal is not None:
             return _Try(verdict=refusal)
         try:
-            claim = await self._line.admit(batch, needs_claim=not history.doubtful, server_us=self._shared.server_us)
+            claim = await self._line.admit(batch, needs_claim=not history.doubtful)
         except Drained:
             return _Try(verdict=Verdict(action=Action.REPEAT, executed=Executed.NO, code="drained"))
         refusal = self._may_not_repeat(history)  # the turn may have taken longer than the window had left
@@ -191,7 +192,7 @@ class Sender:
         allowed = may_repeat(
             history.claim,
             Instant.at(self._clock.reading()),
-            server_us=self._shared.server_us,
+            server_us=self._shared.server_time.now_us(),
             window_s=self._terms.window_s,
             margin_s=self._terms.margin_s,
             repeat=self._terms.operation.repeat,
@@ -202,7 +203,7 @@ class Sender:
 
     def _hear(self, result: Reply | Lost | Unsent, verdict: Verdict) -> None:
         if isinstance(result, Reply):
-            self._shared.server_us = result.server_us or self._shared.server_us
+            self._shared.server_time.hear(result.server_us)
         if isinstance(result, Reply) and result.status < _SERVER_ERROR:
             self._shared.silent_since_s = None
         elif self._shared.silent_since_s is None:

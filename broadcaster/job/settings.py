@@ -76,7 +76,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     return Settings(
         base_url=_base_url(environ.get("SENT_BASE_URL", "").strip() or DEFAULT_BASE_URL),
         key=_key(environ),
-        profile_id=_profile_id(environ.get("SENT_PROFILE_ID", "").strip().lower()),
+        profile_id=profile_id(environ),
     )
 
 
@@ -140,7 +140,13 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _profile_id(text: str) -> str | None:
+def profile_id(environ: Mapping[str, str]) -> str | None:
+    """Return the profile to act for; it is part of the idempotency keys, so a plan needs it too.
+
+    Raises:
+        ConfigError: it has not the form of an id.
+    """
+    text = environ.get("SENT_PROFILE_ID", "").strip().lower()
     if text and not _UUID.fullmatch(text):
         raise ConfigError("SENT_PROFILE_ID is not a UUID such as 7ba7b820-9dad-11d1-80b4-00c04fd430c8")
     return text or None

@@ -9,11 +9,13 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from enum import StrEnum, auto
 from typing import NoReturn
 
-from broadcaster.core.values import Batch, Request
+from broadcaster.core.values import Batch, Reply, Request
 from broadcaster.engine.stop import Stop
 from support.answers import Answer, Result, lost, refuses, says, unsent
 from support.doubles import FreeBudget, ManualClock
@@ -44,6 +46,7 @@ class Fault(StrEnum):
     ABORT = auto()  # somebody asks twice
     CRASH = auto()  # the machine is gone, with every fact that no commit has reached
     DISK = auto()  # the next fact cannot be written
+    SET_BACK = auto()  # executed and answered, while somebody sets the wall clock back
 
 
 AMBIGUOUS = frozenset({
@@ -89,6 +92,7 @@ class World:
     messaged: Counter[str] = field(default_factory=Counter)
     ids: dict[str, str] = field(default_factory=dict)  # recipient → id of the message that was really created
     doubtful_since_s: dict[str, float] = field(default_factory=dict)  # key → its earliest ambiguous attempt
+    clock_was_set: bool = False
     _memory: dict[str, tuple[float, bytes]] = field(default_factory=dict)  # key → when, and the answer's body
     _late: dict[str, tuple[float, Request]] = field(default_factory=dict)  # key → when it will be executed
     _numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -108,6 +112,11 @@ class World:
         self.clock.step(seconds)
         self.catch_up()
 
+    def set_wall(self, by_s: float) -> None:
+        """Set the machine's wall clock; everything else goes on."""
+        self.clock_was_set = True
+        self.clock.set_wall(by_s)
+
     def catch_up(self) -> None:
         """Execute what is due."""
         for key, (due_s, request) in list(self._late.items()):
@@ -120,16 +129,24 @@ class World:
         return key in self._late
 
     def arrive(self, request: Request, fault: Fault) -> Result:
-        """Take a request in: check what must hold, do what the fault says, answer."""
+        """Take a request in: do what the fault says, answer."""
+        result = self._arrive(request, fault)
+        if not isinstance(result, Reply):
+            return result
+        date = format_datetime(datetime.fromtimestamp(self.server_us // 1_000_000, tz=UTC), usegmt=True)
+        return replace(result, headers={**result.headers, "date": date})
+
+    def _arrive(self, request: Request, fault: Fault) -> Result:
         self.catch_up()
         key = request.key or ""
-        self._check(key)
         if fault in AMBIGUOUS:
             self.doubtful_since_s.setdefault(key, self.now_s)
         if fault is Fault.LATE:
             self.send_late(request)
         if fault is Fault.SLOW:
             self.pass_time(60)
+        if fault is Fault.SET_BACK:
+            self.set_wall(-20 * HOUR_S)
         if fault in INSTEAD:
             return INSTEAD[fault](request, self.clock)
         result = self._answer(request)
@@ -139,7 +156,12 @@ class World:
         """Execute a request later, unless one of its key is on its way."""
         self._late.setdefault(request.key or "", (self.now_s + LATE_S, request))
 
-    def _check(self, key: str) -> None:
+    def check(self, key: str) -> None:
+        """Look at the sender the moment its first byte leaves.
+
+        Raises:
+            Impossible: it must not leave.
+        """
         batch = self.known()[key]
         if batch.id not in {claim.batch for claim in self.journal.open_claims()}:
             raise Impossible(f"I1: a request of batch {batch.id} without a durable claim")
@@ -206,6 +228,7 @@ class Wire:
         fault = next(self._faults, Fault.NONE)
         self._sent += 1
         odd = bool(self._sent % 2)
+        self._world.check(request.key or "")
         executed = False
         try:
             await asyncio.sleep(0)

@@ -13,6 +13,7 @@ from support.memory import MemoryJournal
 from broadcaster.core.values import Batch, Claim
 from broadcaster.engine.dispatch import Dispatcher, Drained
 from broadcaster.engine.ports import Budget
+from broadcaster.engine.servertime import ServerTime
 from broadcaster.engine.stop import Stop
 from broadcaster.errors import StoreError
 
@@ -27,14 +28,18 @@ class Line:
     stop: Stop = field(default_factory=Stop)
     admitted: list[int] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
+    server_time: ServerTime = field(init=False)
     dispatcher: Dispatcher = field(init=False)
 
     def __post_init__(self) -> None:
-        self.dispatcher = Dispatcher(budget=self.budget, journal=self.journal, clock=self.clock, stop=self.stop)
+        self.server_time = ServerTime(clock=self.clock, told_us=7 * SECOND)
+        self.dispatcher = Dispatcher(
+            budget=self.budget, journal=self.journal, clock=self.clock, stop=self.stop, server_time=self.server_time
+        )
 
-    async def ask(self, batch: Batch, *, needs_claim: bool = True, server_us: int | None = None) -> Claim | None:
+    async def ask(self, batch: Batch, *, needs_claim: bool = True) -> Claim | None:
         try:
-            claim = await self.dispatcher.admit(batch, needs_claim=needs_claim, server_us=server_us)
+            claim = await self.dispatcher.admit(batch, needs_claim=needs_claim)
         except Drained:
             self.refused.append(batch.id)
             return None
@@ -126,14 +131,14 @@ async def test_a_claim_is_as_old_as_its_turn_and_not_as_the_wish() -> None:
     budget = CountingBudget()
     line = Line(budget=budget)
     async with line.served() as group:
-        asking = group.create_task(line.ask(make_batch(0), server_us=7))
+        asking = group.create_task(line.ask(make_batch(0)))
         await budget.asked()
         line.clock.step(1000)
         await budget.give()
 
     claim = asking.result()
     assert claim is not None
-    assert (claim.batch, claim.since, claim.server_us) == (0, line.clock.now, 7)
+    assert (claim.batch, claim.since, claim.server_us) == (0, line.clock.now, 1007 * SECOND)
     assert claim.since.wall_us == T0 + 1000 * SECOND
 
 

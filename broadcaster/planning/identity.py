@@ -1,0 +1,84 @@
+"""What makes a job this job: a frozen plan is gone on with only by the job that it was made from.
+
+Limits may change between launches; none of this may, because it decides who is messaged with what.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from broadcaster.core.words import Mode
+from broadcaster.errors import BelongsToAnother
+from broadcaster.job.model import Job
+from broadcaster.lists.columns import Columns
+from broadcaster.store.plan import ListFile, Plan
+
+EXTENSIBLE = ("campaign", "mode", "profile", "message", "recipients")
+"""What must be the same for an extension: the list itself may have grown."""
+
+
+def identity_of(
+    job: Job,
+    *,
+    campaign: str,
+    mode: Mode,
+    profile: str | None,
+    columns: Columns,
+    lists: Sequence[ListFile],
+    suppress: Sequence[str],
+) -> dict[str, Any]:
+    """Return the identity as plain values, which ``plan.json`` keeps; *suppress* are digests of the files."""
+    recipients = job.recipients
+    return {
+        "campaign": campaign,
+        "mode": str(mode),
+        "profile": profile,
+        "message": {
+            "template_id": job.message.template_id,
+            "template_name": job.message.template_name,
+            "text": job.message.text,
+            "channels": [str(each) for each in job.message.channels],
+            "parameters": dict(sorted(job.message.parameters.items())),
+        },
+        "recipients": {
+            "phone": columns.phone,
+            "id": columns.id,
+            "region": columns.region,
+            "opt_out": columns.opt_out,
+            "default_region": recipients.default_region,
+            "encoding": recipients.encoding,
+            "delimiter": recipients.delimiter,
+        },
+        "list": [each.sha256 for each in lists],
+        "suppress": list(suppress),
+    }
+
+
+def match(plan: Plan, identity: Mapping[str, Any], *, only: Sequence[str] | None = None) -> None:
+    """Refuse another job than the plan's, naming the first thing that differs.
+
+    Raises:
+        BelongsToAnother: and what goes on instead.
+    """
+    frozen = next(part.head.identity for part in reversed(plan.parts) if part.head.kind != "retry")
+    for name in only or identity:
+        if frozen.get(name) == identity[name]:
+            continue
+        where = plan.run_dir.path
+        what = {"list": "list has", "suppress": "suppression list has", "recipients": "columns to use have"}.get(
+            name, f"job's {name} has"
+        )
+        if name == "campaign":
+            raise BelongsToAnother(
+                f"{where} belongs to campaign {frozen['campaign']!r}, not {identity['campaign']!r}; "
+                "choose another --run-dir"
+            )
+        if name in {"mode", "profile"}:
+            raise BelongsToAnother(
+                f"{where} was planned with {name} {frozen.get(name)!r}, not {identity[name]!r}; "
+                "choose another --run-dir"
+            )
+        raise BelongsToAnother(
+            f"the {what} changed since the plan in {where} was frozen. 'broadcaster resume {where}' goes on with the "
+            "plan as it is; 'broadcaster run JOB --extend' adds the rows that it does not have; a new campaign name "
+            "starts anew"
+        )
