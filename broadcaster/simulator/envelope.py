@@ -13,6 +13,7 @@ from types import MappingProxyType
 API_VERSION = "v3"
 JSON_TYPE = "application/json; charset=utf-8"
 _DOC_URL = "https://docs.sent.dm/errors/"
+_TO_MICROSECONDS = len("2026-01-15T09:00:00.000000")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 CODES: Mapping[str, tuple[int, str]] = MappingProxyType(
@@ -65,6 +66,7 @@ _CODE_OF_STATUS: Mapping[int, str] = MappingProxyType(
     }
 )
 _SERVER_ERROR = 500
+_ENCODER = json.JSONEncoder(separators=(",", ":"))  # json.dumps would make one for every answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,8 @@ def new_request_id() -> str:
 
 def timestamp(at: datetime | None = None) -> str:
     """Return *at* (UTC, default now) the way .NET writes it: seven decimals and an explicit offset."""
-    return (at or datetime.now(tz=UTC)).strftime("%Y-%m-%dT%H:%M:%S.%f0+00:00")
+    text = (at or datetime.now(tz=UTC)).isoformat(timespec="microseconds")  # several times faster than strftime
+    return f"{text[:_TO_MICROSECONDS]}0{text[_TO_MICROSECONDS:]}"
 
 
 def moment(us: int) -> str:
@@ -151,7 +154,7 @@ def code_for(status: int) -> str:
 
 def encode(document: object) -> bytes:
     """Return compact JSON. Non-ASCII is escaped, as the real backend's serialiser does: it makes answers long."""
-    return json.dumps(document, separators=(",", ":")).encode()
+    return _ENCODER.encode(document).encode()
 
 
 def _meta(request_id: str) -> dict[str, str]:

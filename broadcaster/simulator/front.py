@@ -34,7 +34,7 @@ class Front:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    async def serve(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer *request*, or close its connection where a fault says so."""
         started = time.monotonic()
         exchange = _open_exchange(request)
@@ -119,7 +119,7 @@ class Front:
         return answer
 
 
-def _open_exchange(request: web.Request) -> Exchange:
+def _open_exchange(request: web.BaseRequest) -> Exchange:
     return Exchange(
         method=request.method,
         path=request.path,
@@ -131,10 +131,12 @@ def _open_exchange(request: web.Request) -> Exchange:
     )
 
 
-async def _read_body(request: web.Request) -> tuple[bytes, Refusal | None]:
+async def _read_body(request: web.BaseRequest) -> tuple[bytes, Refusal | None]:
     """The whole body, or why it is not acceptable as HTTP."""
     if request.client_max_size and (request.content_length or 0) > request.client_max_size:
         return b"", Refusal(code="VALIDATION_001", message="The request body is too large.", status=413)  # unread
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     try:
         return await request.read(), None
     except web.HTTPRequestEntityTooLarge:
@@ -153,7 +155,7 @@ def _common_headers(exchange: Exchange, started: float) -> dict[str, str]:
 
 
 async def _send(
-    request: web.Request, answer: Answer | None, fault: Fault | None, *, headers: Mapping[str, str]
+    request: web.BaseRequest, answer: Answer | None, fault: Fault | None, *, headers: Mapping[str, str]
 ) -> web.StreamResponse:
     """Put *answer* on the wire; ``None`` closes the connection, a ``truncate`` fault does so half-way."""
     if answer is None:
@@ -170,7 +172,7 @@ async def _send(
     return response
 
 
-def _hang_up(request: web.Request, *, reset: bool = False) -> None:
+def _hang_up(request: web.BaseRequest, *, reset: bool = False) -> None:
     if request.transport is None:
         return
     if reset:

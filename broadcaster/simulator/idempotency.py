@@ -61,18 +61,22 @@ class Turns:
             yield
             return
         name = (identity.scope, identity.key)
-        try:
-            async with asyncio.timeout(self._wait_s):
-                while (at_work := self._held.get(name)) is not None:
-                    await at_work.wait()
-        except TimeoutError:
-            raise Refusal(code="CONFLICT_001") from None
+        if name in self._held:
+            await self._wait(name)
         done = self._held[name] = asyncio.Event()
         try:
             yield
         finally:
             del self._held[name]
             done.set()
+
+    async def _wait(self, name: tuple[str, str]) -> None:
+        try:
+            async with asyncio.timeout(self._wait_s):
+                while (at_work := self._held.get(name)) is not None:
+                    await at_work.wait()
+        except TimeoutError:
+            raise Refusal(code="CONFLICT_001") from None
 
 
 def identify(method: str, path: str, headers: Mapping[str, str], body: bytes, *, scope: str) -> Identity | None:
@@ -123,7 +127,7 @@ def once(
             identity.fingerprint,
             request_id,
             fresh.status,
-            json.dumps(dict(fresh.headers)),
+            json.dumps(dict(fresh.headers)) if fresh.headers else "{}",
             fresh.body,
             now_us,
         )

@@ -36,6 +36,7 @@ def read_settings(arguments: Sequence[str], *, environ: Mapping[str, str]) -> Se
     if config is not None:
         parser.set_defaults(**_defaults(parser, config))
     given = parser.parse_args(arguments)
+    _check_ranges(given)
     try:
         profile = _profile(given.profile)
         faults = load_rules(_read(given.faults, "--faults", otherwise=[]))
@@ -83,6 +84,16 @@ def read_settings(arguments: Sequence[str], *, environ: Mapping[str, str]) -> Se
             quiet=quiet,
         ),
     )
+
+
+def _check_ranges(given: argparse.Namespace) -> None:
+    for name in ("failed_share", "reroute_share", "read_share"):
+        if not 0 <= getattr(given, name) <= 1:
+            raise OptionError(f"--{name.replace('_', '-')} must be from 0 to 1.")
+    for name in ("lifecycle_speed", "template_review", "held_limit", "balance"):
+        value = getattr(given, name)
+        if value is not None and (not isinstance(value, int | float) or not value >= 0):  # also refuses nan
+            raise OptionError(f"--{name.replace('_', '-')} must be 0 or more.")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,7 +7,9 @@ import signal
 import threading
 from collections.abc import Callable
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
 
 from broadcaster.simulator.front import Front
 from broadcaster.simulator.ledger import Ledger, open_ledger
@@ -44,11 +46,11 @@ async def serve(settings: Settings) -> None:
 
 
 async def _listen(settings: Settings, ledger: Ledger, told_to_go: asyncio.Event) -> None:
-    application = web.Application(client_max_size=_LARGEST_REQUEST)
     parts = assemble(settings, ledger)
     await recall_templates(parts)
-    application.router.add_route("*", "/{path:.*}", Front(parts).serve)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_GRACE_S)
+    # No web.Application: one function answers every path, and its router alone would cost a tenth of the speed.
+    server = web.Server(Front(parts).serve, request_factory=_open_request, access_log=None)
+    runner = web.ServerRunner(server, shutdown_timeout=_GRACE_S)
     await runner.setup()
     try:
         try:
@@ -65,7 +67,18 @@ async def _listen(settings: Settings, ledger: Ledger, told_to_go: asyncio.Event)
         await runner.cleanup()
 
 
-def _announce(runner: web.AppRunner, settings: Settings) -> None:
+def _open_request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: web.RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=_LARGEST_REQUEST)
+
+
+def _announce(runner: web.ServerRunner, settings: Settings) -> None:
     """Say on stdout where we are; whoever started us waits for this line."""
     port = runner.addresses[0][1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
