@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from broadcaster.core.values import Batch, Reply, Request
 from broadcaster.engine.stop import Stop
-from support.answers import Answer, Result, lost, refuses, says, unsent
+from support.answers import Answer, Result, accepts, lost, refuses, says, unsent
 from support.doubles import FreeBudget, ManualClock
 from support.engine import DAY_S, HOUR_S
 from support.memory import MemoryJournal
@@ -35,6 +35,8 @@ class Fault(StrEnum):
     LOST_AFTER = auto()  # executed, and the answer is lost
     LATE = auto()  # lost for us, and executed some minutes later
     GARBAGE = auto()  # executed, and the answer cannot be read
+    FOREIGN = auto()  # executed, and the answer speaks of somebody else
+    CONFLICT = auto()  # executed, and the answer is a conflict that nobody documents
     FAILED_BEFORE = auto()  # 500 before anything was done
     FAILED_AFTER = auto()  # 502 of a gateway; the API goes on and executes
     NO_MEMORY = auto()  # 503 SERVICE_001: nothing was done
@@ -50,7 +52,7 @@ class Fault(StrEnum):
 
 
 AMBIGUOUS = frozenset({
-    Fault.LOST_BEFORE, Fault.LOST_AFTER, Fault.LATE, Fault.GARBAGE, Fault.FAILED_BEFORE, Fault.FAILED_AFTER,
+    Fault.LOST_BEFORE, Fault.LOST_AFTER, Fault.LATE, Fault.GARBAGE, Fault.FOREIGN, Fault.CONFLICT, Fault.FAILED_BEFORE, Fault.FAILED_AFTER,
     Fault.ABORT, Fault.CRASH, Fault.DISK,
 })  # fmt: skip
 
@@ -71,6 +73,8 @@ AFTERWARDS: Mapping[Fault, Answer] = {
     Fault.LOST_AFTER: lost,
     Fault.GARBAGE: says(202, b'{"success": true, "da'),
     Fault.FAILED_AFTER: refuses(502),
+    Fault.FOREIGN: accepts(instead=dict.fromkeys(range(1000), "+442079460123")),
+    Fault.CONFLICT: refuses(409),
 }
 
 
