@@ -31,7 +31,9 @@ _SIMULATED_KEY = "simulator"
 _START_S = 30.0  # to wait for the simulator's first line; it takes about one second
 # Read-only requests that go before the senders' own: one connection more than there are senders.
 _SPARE_CONNECTIONS = 1
-_LOOK_UPS_S = 60.0  # somebody may be waiting in front of the screen, and nobody has been messaged yet
+# How long look-ups are tried: somebody may be waiting in front of the screen, and nobody has been messaged yet.
+_SILENT_S = 5.0  # a wrong address, or no network
+_BUSY_S = 90.0  # "too many requests" usually asks for a minute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +177,8 @@ async def line(
         stop=stop,
         observe=observe,
         clock=clock,
-        give_up_after_s=_LOOK_UPS_S,
+        silent_s=_SILENT_S,
+        busy_s=_BUSY_S,
         rand=random.random,
     )
     async with client:

@@ -22,8 +22,9 @@ _TIMED_OUT = 408
 class Exchange:
     """Sends look-ups; callable like :class:`broadcaster.engine.ports.Send`.
 
-    Gives up after ``give_up_after_s`` of trying, at a drain, and at once when the API asks to wait longer than that
-    (the lock-out of a refused key): then the last result is returned as it is.
+    Gives up after ``silent_s`` of trying without any answer, after ``busy_s`` of answers that do not decide, at a
+    drain, and at once when the API asks to wait longer than that (the lock-out of a refused key): then the last result
+    is returned as it is.
     """
 
     def __init__(
@@ -34,7 +35,8 @@ class Exchange:
         stop: Stop,
         observe: Observe,
         clock: Clock,
-        give_up_after_s: float,
+        silent_s: float,
+        busy_s: float,
         rand: Callable[[], float],
     ) -> None:
         self._send = send
@@ -42,16 +44,25 @@ class Exchange:
         self._stop = stop
         self._observe = observe
         self._clock = clock
-        self._give_up_after_s = give_up_after_s
+        self._silent_s = silent_s
+        self._busy_s = busy_s
         self._rand = rand
 
     async def __call__(self, request: Request) -> Reply | Lost | Unsent:
         """Return the answer that decides, or the last of those that do not."""
         began_s = self._clock.monotonic()
+        answered = False
 
         async def attempt() -> Reply | Lost | Unsent:
+            nonlocal answered
             await self._budget.turn(request.messages)
-            return await self._send(request)
+            result = await self._send(request)
+            answered = isinstance(result, Reply)
+            return result
+
+        def give_up() -> bool:
+            tried_s = self._clock.monotonic() - began_s
+            return self._stop.draining or tried_s >= (self._busy_s if answered else self._silent_s)
 
         def wait_s(result: Reply | Lost | Unsent, failed: int) -> float:
             asked_s = retry_after_s(result) if isinstance(result, Reply) else None
@@ -70,7 +81,7 @@ class Exchange:
             unfinished=self._passing,
             delay_s=wait_s,
             sleep=self._stop.sleep,
-            give_up=lambda: self._stop.draining or self._clock.monotonic() - began_s >= self._give_up_after_s,
+            give_up=give_up,
         )
 
     def _passing(self, result: Reply | Lost | Unsent) -> bool:
@@ -79,7 +90,7 @@ class Exchange:
             return True
         if result.status == _SLOWER:
             locked = hear_error((), result).code.startswith("AUTH_")
-            return not locked and (retry_after_s(result) or 0.0) < self._give_up_after_s
+            return not locked and (retry_after_s(result) or 0.0) < self._busy_s
         return result.status == _TIMED_OUT or result.status >= _SERVER_ERRORS
 
 

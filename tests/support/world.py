@@ -52,8 +52,8 @@ class Fault(StrEnum):
 
 
 AMBIGUOUS = frozenset({
-    Fault.LOST_BEFORE, Fault.LOST_AFTER, Fault.LATE, Fault.GARBAGE, Fault.FOREIGN, Fault.CONFLICT, Fault.FAILED_BEFORE, Fault.FAILED_AFTER,
-    Fault.ABORT, Fault.CRASH, Fault.DISK,
+    Fault.LOST_BEFORE, Fault.LOST_AFTER, Fault.LATE, Fault.GARBAGE, Fault.FOREIGN, Fault.CONFLICT,
+    Fault.FAILED_BEFORE, Fault.FAILED_AFTER, Fault.ABORT, Fault.CRASH, Fault.DISK,
 })  # fmt: skip
 
 
