@@ -1,4 +1,7 @@
-"""The simulator's own door, which the real API does not have: ``/_simulator/…``. No key; this machine only."""
+"""The simulator's own door, which the real API does not have: ``/_simulator/…`` and the page at ``/``.
+
+No key is asked for; it is for this machine only.
+"""
 
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
@@ -7,6 +10,8 @@ from types import MappingProxyType
 from broadcaster.simulator import log
 from broadcaster.simulator.envelope import Answer, encode
 from broadcaster.simulator.faults import FaultError
+from broadcaster.simulator.overview import overview
+from broadcaster.simulator.page import page
 from broadcaster.simulator.parts import Exchange, Parts
 from broadcaster.simulator.profiles import find_profile, read_profile
 from broadcaster.simulator.rules import load_rules
@@ -23,6 +28,11 @@ def is_local(remote: str | None) -> bool:
         return False
 
 
+def is_control(exchange: Exchange) -> bool:
+    """Whether *exchange* is for this door and not for the API: below the prefix, or the page at ``/``."""
+    return exchange.path.startswith(PREFIX) or (exchange.path == "/" and exchange.method == "GET")
+
+
 async def answer_control(parts: Parts, exchange: Exchange, *, remote: str | None) -> Answer:
     """Answer a request below ``/_simulator/``: plain JSON, no envelope."""
     if not is_local(remote):
@@ -31,9 +41,10 @@ async def answer_control(parts: Parts, exchange: Exchange, *, remote: str | None
     if door is None:
         return _plain(404, {"error": ", ".join(_DOORS)})
     try:
-        return _plain(200, await door(parts, exchange))
+        result = await door(parts, exchange)
     except ValueError as error:
         return _plain(400, {"error": str(error)})
+    return result if isinstance(result, Answer) else _plain(200, result)
 
 
 async def _set_faults(parts: Parts, exchange: Exchange) -> Mapping[str, object]:
@@ -65,6 +76,16 @@ async def _show_profile(parts: Parts, exchange: Exchange) -> Mapping[str, object
     return {"profile": parts.script.name, "seed": parts.script.seed, "rules": len(parts.script)}
 
 
+async def _show_state(parts: Parts, exchange: Exchange) -> Mapping[str, object]:
+    del exchange
+    return await overview(parts)
+
+
+async def _show_page(parts: Parts, exchange: Exchange) -> Answer:
+    del exchange
+    return page(await overview(parts))
+
+
 async def _count_requests(parts: Parts, exchange: Exchange) -> Mapping[str, object]:
     del exchange
     return await log.count_requests(parts)
@@ -80,6 +101,9 @@ _DOORS: Mapping[str, Callable[[Parts, Exchange], Awaitable[object]]] = MappingPr
         "PUT faults": _set_faults,
         "PUT profile": _set_profile,
         "GET profile": _show_profile,
+        "GET state": _show_state,
+        "GET state.json": _show_state,
+        "GET /": _show_page,
         "GET requests": _count_requests,
         "GET messages": _count_messages,
     }

@@ -16,10 +16,10 @@ from aiohttp import web
 
 from broadcaster.simulator.account import account_id, account_type
 from broadcaster.simulator.auth import authenticate, profile_of
-from broadcaster.simulator.control import PREFIX, answer_control
+from broadcaster.simulator.control import answer_control, is_control
 from broadcaster.simulator.envelope import API_VERSION, Answer, Refusal, new_request_id, refused
 from broadcaster.simulator.faults import NOT_EXECUTED, RESETS, UNANSWERED, Fault, Kind
-from broadcaster.simulator.idempotency import identify
+from broadcaster.simulator.idempotency import REPLAY_HEADER, identify
 from broadcaster.simulator.log import note_answer, note_receipt
 from broadcaster.simulator.mangle import mangle, scripted
 from broadcaster.simulator.parts import Exchange, Handler, Parts
@@ -44,7 +44,7 @@ class Front:
             if refusal is not None:
                 note_receipt(self._parts, exchange)
                 answer = await self._noted(exchange, refused(refusal, request_id=exchange.request_id))
-            elif exchange.path.startswith(PREFIX):
+            elif is_control(exchange):
                 answer = await answer_control(self._parts, exchange, remote=request.remote)
             else:
                 fault = self._parts.script.pick(exchange.method, exchange.path, now_s=started)
@@ -99,7 +99,7 @@ class Front:
 
     async def _handle(self, handler: Handler, exchange: Exchange) -> Answer:
         try:
-            return await handler(self._parts, exchange)
+            answer = await handler(self._parts, exchange)
         except Refusal as refusal:
             return refused(refusal, request_id=exchange.request_id)
         except sqlite3.Error:
@@ -108,6 +108,8 @@ class Front:
         except Exception:
             _LOGGER.exception("A bug in the simulator; the request was rolled back.")
             return refused(Refusal(code="INTERNAL_001"), request_id=exchange.request_id)
+        exchange.replayed = REPLAY_HEADER in answer.headers
+        return answer
 
     async def _noted(self, exchange: Exchange, answer: Answer | None) -> Answer | None:
         """Write the answer down before it leaves: who reads it may look at the log next."""
@@ -116,6 +118,13 @@ class Front:
         except sqlite3.Error:
             _LOGGER.exception("The request log could not be written.")
             return refused(Refusal(code="INTERNAL_002"), request_id=exchange.request_id)
+        self._parts.tally.note(
+            received_us=exchange.received_us,
+            status=None if answer is None else answer.status,
+            code=None if answer is None else answer.code,
+            fault=exchange.fault,
+            replayed=exchange.replayed,
+        )
         return answer
 
 

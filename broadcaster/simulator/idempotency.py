@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from broadcaster.simulator.envelope import Answer, Refusal
 
 KEY_HEADER = "Idempotency-Key"
+REPLAY_HEADER = "Idempotent-Replayed"
 METHODS = frozenset({"POST", "PUT", "PATCH"})
 LARGEST_KEPT = 5_000_000  # bytes of an answer; a longer one is not remembered, so a duplicate executes again
 REUSED_KEY = ("conflict", "unprocessable", "replay")
@@ -118,7 +119,7 @@ def once(
         fingerprint, original_id, answer = kept
         if fingerprint != identity.fingerprint and policy.reused_key != "replay":
             return Refusal(code="CONFLICT_005", status=422 if policy.reused_key == "unprocessable" else None)
-        return answer.with_headers({"Idempotent-Replayed": "true", "X-Original-Request-Id": original_id})
+        return answer.with_headers({REPLAY_HEADER: "true", "X-Original-Request-Id": original_id})
     fresh = execute()
     if isinstance(fresh, Answer) and fresh.succeeded and len(fresh.body) <= LARGEST_KEPT:
         row = (

@@ -53,7 +53,8 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS template (id TEXT PRIMARY KEY, document TEXT)""",
     """CREATE TABLE IF NOT EXISTS request (
         n INTEGER PRIMARY KEY, received_us INTEGER NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL, key TEXT,
-        request_id TEXT NOT NULL, status INTEGER, code TEXT, recipients INTEGER, fault TEXT)""",
+        request_id TEXT NOT NULL, status INTEGER, code TEXT, recipients INTEGER, fault TEXT,
+        replayed INTEGER NOT NULL DEFAULT 0)""",
     """CREATE TABLE IF NOT EXISTS idempotency (
         scope TEXT NOT NULL, key TEXT NOT NULL, fingerprint BLOB NOT NULL, request_id TEXT NOT NULL,
         status INTEGER NOT NULL, headers TEXT NOT NULL, body BLOB NOT NULL, created_us INTEGER NOT NULL,

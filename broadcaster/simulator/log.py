@@ -32,8 +32,12 @@ async def note_answer(parts: Parts, exchange: Exchange, answer: Answer | None) -
             answer.code if answer is not None else None,
             exchange.recipients,
             exchange.fault,
+            exchange.replayed,
         )
-        statement = "UPDATE request SET status = ?, code = ?, recipients = ?, fault = ? WHERE n = ? AND request_id = ?"
+        statement = (
+            "UPDATE request SET status = ?, code = ?, recipients = ?, fault = ?, replayed = ?"
+            " WHERE n = ? AND request_id = ?"
+        )
         for _ in range(2):  # again after an insert, when the first one was rolled back with its neighbours
             if connection.execute(statement, (*facts, exchange.n, exchange.request_id)).rowcount:
                 return

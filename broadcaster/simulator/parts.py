@@ -11,6 +11,7 @@ from broadcaster.simulator.idempotency import Identity, Policy, Turns
 from broadcaster.simulator.ledger import Ledger
 from broadcaster.simulator.limits import SlidingWindow
 from broadcaster.simulator.settings import Settings
+from broadcaster.simulator.tally import Board, Tally
 from broadcaster.simulator.templates import Catalogue
 
 _US = 1_000_000
@@ -29,6 +30,8 @@ class Parts:
     messages: SlidingWindow
     turns: Turns
     policy: Policy
+    tally: Tally
+    board: Board
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,6 +50,7 @@ class Exchange:
     profile: str | None = None
     identity: Identity | None = None
     recipients: int | None = None
+    replayed: bool = False  # answered as the first time
     n: int | None = None  # its number in the request log
 
 
@@ -65,5 +69,7 @@ def assemble(settings: Settings, ledger: Ledger) -> Parts:
         requests=SlidingWindow(settings.requests_per_minute),
         messages=SlidingWindow(settings.messages_per_minute),
         turns=Turns(wait_s=settings.in_flight_wait_s),
+        tally=Tally(),
+        board=Board(),
         policy=Policy(ttl_us=int(settings.idempotency_ttl_s * _US), reused_key=settings.reused_key),
     )

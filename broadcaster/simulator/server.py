@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 
 from aiohttp import StreamReader, web
@@ -48,6 +49,7 @@ async def serve(settings: Settings) -> None:
 async def _listen(settings: Settings, ledger: Ledger, told_to_go: asyncio.Event) -> None:
     parts = assemble(settings, ledger)
     await recall_templates(parts)
+    await parts.tally.load(ledger, now_us=time.time_ns() // 1000)
     # No web.Application: one function answers every path, and its router alone would cost a tenth of the speed.
     server = web.Server(Front(parts).serve, request_factory=_open_request, access_log=None)
     runner = web.ServerRunner(server, shutdown_timeout=_GRACE_S)
