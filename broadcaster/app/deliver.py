@@ -176,7 +176,9 @@ async def _send(
                 return
             facts = Facts.read(plan)
             _register(plan, window_s=api.idempotency_window)
-            begin(tally(plan, facts), api_line)
+            known = tally(plan, facts)
+            watch.accepted, watch.rejected = known.accepted, known.rejected
+            begin(known, api_line)
             await execute(
                 _tasks(plan, facts),
                 terms=Terms(
