@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from broadcaster.core.values import Tally
-from broadcaster.engine.sender import EARLIER_LAUNCH
+from broadcaster.engine.record import EARLIER_LAUNCH
 from broadcaster.errors import BroadcasterError, ExitCode
 from broadcaster.lists.read import ListSource, open_list
 from broadcaster.store.exports import write_exports, write_summary

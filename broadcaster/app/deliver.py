@@ -16,8 +16,8 @@ from broadcaster.core.values import Batch, Tally
 from broadcaster.core.words import Channel
 from broadcaster.engine.ports import Event, Observe, Settled
 from broadcaster.engine.run import execute
-from broadcaster.engine.sender import Terms
 from broadcaster.engine.stop import Stop, on_signals
+from broadcaster.engine.terms import Terms
 from broadcaster.engine.work import Task
 from broadcaster.errors import (
     BelongsToAnother,

@@ -14,15 +14,15 @@ from broadcaster.core.words import Channel, Mode
 from broadcaster.errors import ConfigError, ListUnusable
 from broadcaster.job.load import render_campaign
 from broadcaster.job.model import Job
-from broadcaster.lists.columns import Columns, choose
+from broadcaster.lists.columns import Columns
 from broadcaster.lists.read import ListSource, expand, open_list
 from broadcaster.lists.suppress import suppressed_numbers
 from broadcaster.operations import OPERATIONS
 from broadcaster.planning.followup import Known
 from broadcaster.planning.guards import check_anybody, check_counts, check_journal
 from broadcaster.planning.identity import EXTENSIBLE, identity_of, match
+from broadcaster.planning.opening import open_job_list
 from broadcaster.planning.pipeline import Audience, Built, Wording, build_part, discard
-from broadcaster.planning.render import Renderer
 from broadcaster.store.plan import Head, ListFile, Plan, write_head
 from broadcaster.store.rundir import RunDir, campaign_dir
 
@@ -132,23 +132,9 @@ class _Reading:
 
 
 def _open(job: Job) -> _Reading:
-    recipients = job.recipients
-    source = open_list(recipients.files, base=job.base, encoding=recipients.encoding, delimiter=recipients.delimiter)
-    try:
-        renderer = Renderer(job.message.parameters)
-    except ValueError as error:
-        raise ConfigError(f"message.parameters: {error}; the API refuses such a value") from error
-    columns = choose(
-        source.columns,
-        phone=recipients.phone,
-        id=recipients.id,
-        region=recipients.region,
-        opt_out=recipients.opt_out,
-        needed=renderer.columns,
-        list_name=", ".join(recipients.files),
-    )
-    lists = tuple(ListFile(path=each.path, size=each.size, sha256=each.sha256) for each in source.fingerprints())
-    return _Reading(source=source, columns=columns, lists=lists, suppress=_suppress_digests(job))
+    opened = open_job_list(job)
+    lists = tuple(ListFile(path=each.path, size=each.size, sha256=each.sha256) for each in opened.source.fingerprints())
+    return _Reading(source=opened.source, columns=opened.columns, lists=lists, suppress=_suppress_digests(job))
 
 
 def _suppress_digests(job: Job) -> tuple[str, ...]:

@@ -15,11 +15,10 @@ from broadcaster.engine.stop import Stop
 from broadcaster.errors import BroadcasterError, ConfigError, Halted, ListUnusable, RequestRefused, Unreachable
 from broadcaster.job.load import render_campaign
 from broadcaster.job.model import Job
-from broadcaster.lists.columns import choose
-from broadcaster.lists.read import open_list
 from broadcaster.operations import OPERATIONS
 from broadcaster.phones import parse_number
-from broadcaster.planning.render import COMPLETE, Renderer
+from broadcaster.planning.opening import open_job_list
+from broadcaster.planning.render import COMPLETE
 
 _ATTEMPTS = 5  # somebody is waiting in front of the screen
 
@@ -123,19 +122,9 @@ def _refusal(verdict: Verdict) -> BroadcasterError:
 
 def _first_parameters(job: Job) -> bytes:
     """Return the parameters of the first row that has all of them."""
-    recipients = job.recipients
-    renderer = Renderer(job.message.parameters)
-    source = open_list(recipients.files, base=job.base, encoding=recipients.encoding, delimiter=recipients.delimiter)
-    columns = choose(
-        source.columns,
-        phone=recipients.phone,
-        id=recipients.id,
-        region=recipients.region,
-        opt_out=recipients.opt_out,
-        needed=renderer.columns,
-        list_name=", ".join(recipients.files),
-    )
-    for batch in islice(source.batches([columns.phone, *renderer.columns]), 1):
+    opened = open_job_list(job)
+    renderer = opened.renderer
+    for batch in islice(opened.source.batches([opened.columns.phone, *renderer.columns]), 1):
         sets, state = renderer.render(batch)
         complete = [number for number, each in zip(sets.tolist(), state.tolist(), strict=True) if each == COMPLETE]
         if complete:

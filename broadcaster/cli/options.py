@@ -1,5 +1,6 @@
 """Options that several commands share, each described once."""
 
+import functools
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -10,6 +11,7 @@ import click
 from broadcaster.core.words import Mode
 
 F = TypeVar("F", bound=Callable[..., Any])
+_ASKED = ("run_dir", "day", "new_date", "strict", "expect_recipients", "extend")
 
 
 class _Day(click.ParamType[date]):
@@ -54,11 +56,21 @@ def mode_flags(function: F) -> F:
     return _SIMULATE(_SANDBOX(function))
 
 
-def planning(function: F) -> F:
-    """Add what a command that plans may be told."""
+def planning(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what a command that plans may be told; the command gets it as one ``ask``."""
+
+    @functools.wraps(function)
+    def with_ask(*arguments: Any, **given: Any) -> Any:
+        from broadcaster.app.parts import mode_of
+        from broadcaster.app.prepare import Ask
+
+        mode = mode_of(simulate=given.pop("simulate"), sandbox=given.pop("sandbox"))
+        ask = Ask(mode=mode, **{name: given.pop(name) for name in _ASKED})
+        return function(*arguments, ask=ask, **given)
+
     for option in (_JSON, _NEW_DATE, _DATE, _EXTEND, _STRICT, _EXPECT, _SANDBOX, _SIMULATE, _RUN_DIR):
-        function = option(function)
-    return function
+        with_ask = option(with_ask)
+    return with_ask
 
 
 def sending(function: F) -> F:

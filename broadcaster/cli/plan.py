@@ -1,31 +1,22 @@
 """``broadcaster plan``."""
 
 import shlex
-from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from broadcaster.cli import options
 from broadcaster.errors import ExitCode
 
+if TYPE_CHECKING:
+    from broadcaster.app.prepare import Ask
+
 
 @click.command(name="plan")
 @options.JOB
 @options.planning
-def command(
-    job_file: Path,
-    *,
-    run_dir: Path | None,
-    simulate: bool,
-    sandbox: bool,
-    expect_recipients: int | None,
-    strict: bool,
-    extend: bool,
-    day: date | None,
-    new_date: bool,
-    as_json: bool,
-) -> ExitCode:
+def command(job_file: Path, *, ask: "Ask", as_json: bool) -> ExitCode:
     """Freeze a job's plan and print it.
 
     Needs neither network nor key. Writes the manifest too: every row is pending or excluded, with the reason.
@@ -34,25 +25,14 @@ def command(
     Example:
       broadcaster plan jobs/spring_sale.toml --expect-recipients 58
     """  # noqa: D301 - \b is click's mark for "do not wrap"
-    from broadcaster.app.parts import mode_of
-    from broadcaster.app.prepare import Ask
     from broadcaster.cli.options import flags_of
     from broadcaster.cli.running import plan_job, print_json
     from broadcaster.cli.screen import show_plan
     from broadcaster.job.load import load_job
 
-    ask = Ask(
-        mode=mode_of(simulate=simulate, sandbox=sandbox),
-        run_dir=run_dir,
-        day=day,
-        new_date=new_date,
-        strict=strict,
-        expect_recipients=expect_recipients,
-        extend=extend,
-    )
     prepared, shown = plan_job(load_job(job_file), ask)
     show_plan(shown, chosen=prepared.chosen, already_planned=prepared.already_planned)
-    where = f" --run-dir {shlex.quote(str(run_dir))}" if run_dir else ""
+    where = f" --run-dir {shlex.quote(str(ask.run_dir))}" if ask.run_dir else ""
     click.echo(f"To send it: broadcaster run {shlex.quote(str(job_file))}{flags_of(ask.mode)}{where}", err=True)
     if as_json:
         print_json(shown.to_dict())

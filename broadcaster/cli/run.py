@@ -1,12 +1,15 @@
 """``broadcaster run``."""
 
-from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from broadcaster.cli import options
 from broadcaster.errors import ExitCode
+
+if TYPE_CHECKING:
+    from broadcaster.app.prepare import Ask
 
 
 @click.command(name="run")
@@ -18,14 +21,7 @@ def command(
     job_file: Path,
     *,
     dry_run: bool,
-    run_dir: Path | None,
-    simulate: bool,
-    sandbox: bool,
-    expect_recipients: int | None,
-    strict: bool,
-    extend: bool,
-    day: date | None,
-    new_date: bool,
+    ask: "Ask",
     as_json: bool,
     no_preflight: bool,
     yes: bool,
@@ -38,26 +34,8 @@ def command(
     Example:
       broadcaster run jobs/spring_sale.toml --simulate
     """  # noqa: D301 - \b is click's mark for "do not wrap"
-    from broadcaster.app.parts import mode_of
-    from broadcaster.app.prepare import Ask
-    from broadcaster.cli.running import plan_job, print_json, run_job
-    from broadcaster.cli.screen import show_plan
+    from broadcaster.cli.running import start
     from broadcaster.job.load import load_job
 
     job = load_job(job_file)
-    ask = Ask(
-        mode=mode_of(simulate=simulate, sandbox=sandbox),
-        run_dir=run_dir,
-        day=day,
-        new_date=new_date,
-        strict=strict,
-        expect_recipients=expect_recipients,
-        extend=extend,
-    )
-    if dry_run:
-        prepared, shown = plan_job(job, ask, keep=False)
-        show_plan(shown, chosen=prepared.chosen)
-        if as_json:
-            print_json(shown.to_dict())
-        return ExitCode.DONE
-    return run_job(job, ask, yes=yes, preflight=not no_preflight, as_json=as_json)
+    return start(job, ask, dry_run=dry_run, yes=yes, preflight=not no_preflight, as_json=as_json)

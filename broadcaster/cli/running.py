@@ -67,6 +67,17 @@ def plan_rehearsal(job_file: Path, run_dir: Path) -> tuple[Plan, Preview]:
     return prepared.plan, shown
 
 
+def start(job: Job, ask: Ask, *, dry_run: bool, yes: bool, preflight: bool, as_json: bool) -> ExitCode:
+    """Do what ``run`` and ``send`` do once they know the job."""
+    if not dry_run:
+        return run_job(job, ask, yes=yes, preflight=preflight, as_json=as_json)
+    prepared, shown = plan_job(job, ask, keep=False)
+    show_plan(shown, chosen=prepared.chosen)
+    if as_json:
+        print_json(shown.to_dict())
+    return ExitCode.DONE
+
+
 def run_job(job: Job, ask: Ask, *, yes: bool, preflight: bool, as_json: bool) -> ExitCode:
     """Plan *job* (or go on with its plan), confirm, send; return how it ended."""
     run_dir, campaign = locate(job, ask)

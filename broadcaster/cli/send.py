@@ -1,13 +1,15 @@
 """``broadcaster send``: a job from the command line."""
 
-from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from broadcaster.cli import options
 from broadcaster.errors import ExitCode
+
+if TYPE_CHECKING:
+    from broadcaster.app.prepare import Ask
 
 
 @click.command(name="send")
@@ -46,14 +48,7 @@ def command(
     id_: str | None,
     region: str | None,
     dry_run: bool,
-    run_dir: Path | None,
-    simulate: bool,
-    sandbox: bool,
-    expect_recipients: int | None,
-    strict: bool,
-    extend: bool,
-    day: date | None,
-    new_date: bool,
+    ask: "Ask",
     as_json: bool,
     no_preflight: bool,
     yes: bool,
@@ -67,10 +62,7 @@ def command(
         --template-id 3f2504e0-4f89-41d3-9a0c-0305e82c3301 --channel sms \\
         --param name={first_name} --param code=SPRING --region US --simulate
     """  # noqa: D301 - \b is click's mark for "do not wrap"
-    from broadcaster.app.parts import mode_of
-    from broadcaster.app.prepare import Ask
-    from broadcaster.cli.running import plan_job, print_json, run_job
-    from broadcaster.cli.screen import show_plan
+    from broadcaster.cli.running import start
     from broadcaster.job.load import job_from
 
     values = {
@@ -98,22 +90,7 @@ def command(
         },
     }
     job = job_from(_given(values), base=Path.cwd(), name="the command line")
-    ask = Ask(
-        mode=mode_of(simulate=simulate, sandbox=sandbox),
-        run_dir=run_dir,
-        day=day,
-        new_date=new_date,
-        strict=strict,
-        expect_recipients=expect_recipients,
-        extend=extend,
-    )
-    if dry_run:
-        prepared, shown = plan_job(job, ask, keep=False)
-        show_plan(shown, chosen=prepared.chosen)
-        if as_json:
-            print_json(shown.to_dict())
-        return ExitCode.DONE
-    return run_job(job, ask, yes=yes, preflight=not no_preflight, as_json=as_json)
+    return start(job, ask, dry_run=dry_run, yes=yes, preflight=not no_preflight, as_json=as_json)
 
 
 def _pair(written: str) -> tuple[str, str]:

@@ -11,9 +11,10 @@ from collections.abc import AsyncGenerator, Callable
 from broadcaster.clock import Clock
 from broadcaster.engine.dispatch import Dispatcher
 from broadcaster.engine.ports import Budget, Journal, Observe, Send
-from broadcaster.engine.sender import Sender, Shared, Terms
+from broadcaster.engine.sender import Sender
 from broadcaster.engine.servertime import ServerTime
 from broadcaster.engine.stop import Stop
+from broadcaster.engine.terms import Shared, Terms
 from broadcaster.engine.work import Task, Work
 from broadcaster.errors import BroadcasterError, Halted
 

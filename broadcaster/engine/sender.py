@@ -7,90 +7,36 @@ What an answer means is decided in ``core.classify``; what follows is done here.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from broadcaster.clock import Clock
 from broadcaster.core.classify import classify
 from broadcaster.core.doubt import may_repeat
 from broadcaster.core.keys import idempotency_key
-from broadcaster.core.retry import RetryPolicy, delay_s
+from broadcaster.core.retry import delay_s
 from broadcaster.core.split import cut_after_400
 from broadcaster.core.values import (
-    Attempt,
     Batch,
     Blame,
     Child,
-    Claim,
-    Heard,
     Instant,
     Lost,
-    Message,
-    Outcome,
     Reply,
     Request,
     Unsent,
     Verdict,
 )
-from broadcaster.core.words import Action, Executed, On5xx, State
+from broadcaster.core.words import Action, Executed, State
 from broadcaster.engine.dispatch import Dispatcher, Drained
 from broadcaster.engine.ports import Budget, Journal, Observe, Send, Settled, Waiting
+from broadcaster.engine.record import History, Try, attempt_of, outcome_of
 from broadcaster.engine.retrying import persist
-from broadcaster.engine.servertime import ServerTime
 from broadcaster.engine.stop import Stop
+from broadcaster.engine.terms import Shared, Terms
 from broadcaster.engine.work import Task
 from broadcaster.errors import Halted, StoreDamaged, Unreachable
-from broadcaster.operations.model import Operation
 
-EARLIER_LAUNCH = "earlier_launch"  # outcome.code of an answer to a key that this journal never sent
 _SERVER_ERROR = 500
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What holds for every batch of a run."""
-
-    message: Message
-    operation: Operation
-    window_s: float
-    margin_s: float
-    give_up_after_s: float
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    on_5xx: On5xx = On5xx.RETRY
-    bisections: int = 40  # requests that looking for an unnamed bad recipient may cost in one run
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Try:
-    """One attempt with its meaning."""
-
-    verdict: Verdict
-    result: Reply | Lost | Unsent | None = None  # None: nothing was sent
-    heard: Heard | None = None
-
-
-@dataclass(slots=True)
-class _History:
-    """What is known of a batch's attempts."""
-
-    attempts: int
-    claim: Claim | None  # of the earliest attempt that may have executed
-    claimed: bool = False  # whether the journal holds a claim, doubtful or not
-    first_us: int | None = None
-
-    @property
-    def doubtful(self) -> bool:
-        return self.claim is not None
-
-
-class Shared:
-    """What the senders of a run know together."""
-
-    def __init__(self, *, server_time: ServerTime, next_child: int, bisections: int) -> None:
-        self.server_time = server_time
-        self.silent_since_s: float | None = None  # the first failure since the API last answered
-        self.next_child = next_child
-        self.bisections_left = bisections
-        self.largest_answer_row: float | None = None  # bytes of an accepting answer, per delivery
 
 
 class Sender:
@@ -135,9 +81,9 @@ class Sender:
                 "or was made by a version with another format; restore it, or finish with the version that planned it"
             )
         first_us = task.claim.since.wall_us if task.claim else None
-        history = _History(attempts=task.attempts, claim=task.claim, first_us=first_us)
+        history = History(attempts=task.attempts, claim=task.claim, first_us=first_us)
 
-        async def attempt() -> _Try:
+        async def attempt() -> Try:
             return await self._attempt(batch, request, history)
 
         tried = await attempt()
@@ -154,17 +100,17 @@ class Sender:
 
     # ---- one attempt ------------------------------------------------------------------------------------------------
 
-    async def _attempt(self, batch: Batch, request: Request, history: _History) -> _Try:
+    async def _attempt(self, batch: Batch, request: Request, history: History) -> Try:
         refusal = self._may_not_repeat(history)
         if refusal is not None:
-            return _Try(verdict=refusal)
+            return Try(verdict=refusal)
         try:
             claim = await self._line.admit(batch, needs_claim=not history.doubtful)
         except Drained:
-            return _Try(verdict=Verdict(action=Action.REPEAT, executed=Executed.NO, code="drained"))
+            return Try(verdict=Verdict(action=Action.REPEAT, executed=Executed.NO, code="drained"))
         refusal = self._may_not_repeat(history)  # the turn may have taken longer than the window had left
         if refusal is not None:
-            return _Try(verdict=refusal)
+            return Try(verdict=refusal)
         history.attempts += 1
         history.claimed = True
         result = await self._send(request)
@@ -178,15 +124,15 @@ class Sender:
         if history.first_us is None:
             history.first_us = result.started.wall_us
         self._hear(result, verdict)
-        tried = _Try(verdict=verdict, result=result, heard=heard)
+        tried = Try(verdict=verdict, result=result, heard=heard)
         if verdict.action is Action.REPEAT:
-            await self._journal.note(_attempt_of(batch, tried, history))
+            await self._journal.note(attempt_of(batch, tried, history))
             if verdict.executed is Executed.UNKNOWN and history.claim is None:
                 history.claim = claim
             self._give_up_if_silent()
         return tried
 
-    def _may_not_repeat(self, history: _History) -> Verdict | None:
+    def _may_not_repeat(self, history: History) -> Verdict | None:
         if history.claim is None:
             return None
         allowed = may_repeat(
@@ -219,7 +165,7 @@ class Sender:
             minutes = silent_s / 60
             self._stop.drain(Unreachable(f"the API has not answered for {minutes:.0f} minutes"))
 
-    def _delay_s(self, tried: _Try, failed: int) -> float:
+    def _delay_s(self, tried: Try, failed: int) -> float:
         wait_s = delay_s(failed, policy=self._terms.retry, retry_after_s=tried.verdict.retry_after_s, rand=self._rand())
         if not self._stop.draining:  # else there is no next attempt
             self._observe(Waiting(code=tried.verdict.code, sentence=tried.verdict.sentence, wait_s=wait_s))
@@ -227,18 +173,18 @@ class Sender:
 
     # ---- what follows -----------------------------------------------------------------------------------------------
 
-    async def _conclude(self, batch: Batch, tried: _Try, history: _History) -> Sequence[Task]:
+    async def _conclude(self, batch: Batch, tried: Try, history: History) -> Sequence[Task]:
         match tried.verdict.action:
             case Action.ACCEPT:
                 await self._accept(batch, tried, history)
             case Action.REJECT:
-                await self._journal.settle(_outcome_of(batch, State.REJECTED, tried, history, self._clock))
+                await self._journal.settle(outcome_of(batch, State.REJECTED, tried, history, self._clock))
                 self._tell(tried, rejected=batch.deliveries)
             case Action.SPLIT:
                 return await self._split(batch, tried, history)
             case Action.HOLD:
                 if tried.result is not None:
-                    await self._journal.note(_attempt_of(batch, tried, history))
+                    await self._journal.note(attempt_of(batch, tried, history))
                 self._tell(tried, in_doubt=batch.deliveries)
             case Action.STOP:
                 await self._halt(batch, tried, history)
@@ -248,19 +194,19 @@ class Sender:
                     self._tell(tried, in_doubt=batch.deliveries)
         return ()
 
-    async def _accept(self, batch: Batch, tried: _Try, history: _History) -> None:
+    async def _accept(self, batch: Batch, tried: Try, history: History) -> None:
         reply, heard = tried.result, tried.heard
         if not isinstance(reply, Reply) or heard is None:  # for the type checker: only replies are accepted
             raise TypeError(tried)
         elsewhere = bool(heard.replayed) and not history.doubtful
         missing = self._terms.operation.read(batch, reply.body).missing
-        outcome = _outcome_of(batch, State.ACCEPTED, tried, history, self._clock)
+        outcome = outcome_of(batch, State.ACCEPTED, tried, history, self._clock)
         await self._journal.settle(replace(outcome, answer=reply.body, missing=missing))
         self._shared.largest_answer_row = max(self._shared.largest_answer_row or 0, len(reply.body) / batch.deliveries)
         accepted = batch.deliveries - missing
         self._tell(tried, accepted=accepted, in_doubt=missing, earlier_launch=accepted if elsewhere else 0)
 
-    async def _split(self, batch: Batch, tried: _Try, history: _History) -> Sequence[Task]:
+    async def _split(self, batch: Batch, tried: Try, history: History) -> Sequence[Task]:
         positions = tuple(range(len(batch.to)))
         cut = cut_after_400(positions, blamed=tried.verdict.blamed, bisections_left=self._shared.bisections_left)
         if not tried.verdict.blamed:
@@ -271,7 +217,7 @@ class Sender:
         ]
         born = [self._child(batch, chosen, cause=tried.verdict.code) for chosen in cut.children]
         await self._journal.settle(
-            _outcome_of(batch, State.SPLIT, tried, history, self._clock), [child for child, _ in born], blames
+            outcome_of(batch, State.SPLIT, tried, history, self._clock), [child for child, _ in born], blames
         )
         self._tell(tried, rejected=len(blames) * len(batch.channels))
         return [Task(batch=each) for _, each in born]
@@ -301,21 +247,21 @@ class Sender:
             parent=parent.id,
         )
 
-    async def _halt(self, batch: Batch, tried: _Try, history: _History) -> None:
+    async def _halt(self, batch: Batch, tried: Try, history: History) -> None:
         self._stop.drain((tried.verdict.error or Halted)(tried.verdict.sentence))  # first: nobody else may set out
-        await self._journal.note(_attempt_of(batch, tried, history))
+        await self._journal.note(attempt_of(batch, tried, history))
         if tried.verdict.executed is Executed.NO:
             await self._release_if_untouched(batch, history)
         else:
             self._tell(tried, in_doubt=batch.deliveries)
 
-    async def _release_if_untouched(self, batch: Batch, history: _History) -> None:
+    async def _release_if_untouched(self, batch: Batch, history: History) -> None:
         """Take the claim back when every attempt, all of them recorded, created nothing."""
         if history.claimed and not history.doubtful:
             await self._journal.release(batch.id)
 
     def _tell(
-        self, tried: _Try, *, accepted: int = 0, rejected: int = 0, in_doubt: int = 0, earlier_launch: int = 0
+        self, tried: Try, *, accepted: int = 0, rejected: int = 0, in_doubt: int = 0, earlier_launch: int = 0
     ) -> None:
         self._observe(
             Settled(
@@ -327,40 +273,3 @@ class Sender:
                 sentence=tried.verdict.sentence,
             )
         )
-
-
-def _attempt_of(batch: Batch, tried: _Try, history: _History) -> Attempt:
-    result, heard = tried.result, tried.heard
-    if result is None:  # for the type checker: an attempt that sent nothing is never recorded
-        raise TypeError(tried)
-    contradicts = isinstance(result, Reply) and tried.verdict.executed is Executed.YES
-    return Attempt(
-        batch=batch.id,
-        n=history.attempts,
-        started=result.started,
-        ended=result.ended,
-        executed=tried.verdict.executed,
-        http=heard.status if heard else None,
-        code=tried.verdict.code,
-        request_id=heard.request_id if heard else "",
-        sentence=tried.verdict.sentence,
-        body=result.body if contradicts and isinstance(result, Reply) else None,
-    )
-
-
-def _outcome_of(batch: Batch, state: State, tried: _Try, history: _History, clock: Clock) -> Outcome:
-    heard = tried.heard
-    replayed = heard.replayed if heard else ""
-    elsewhere = state is State.ACCEPTED and replayed and not history.doubtful
-    return Outcome(
-        batch=batch.id,
-        state=state,
-        attempts=history.attempts,
-        first_us=history.first_us or clock.reading()[0],
-        settled_us=clock.reading()[0],
-        http=heard.status if heard else None,
-        code=EARLIER_LAUNCH if elsewhere else tried.verdict.code,
-        sentence=tried.verdict.sentence,
-        request_id=heard.request_id if heard else "",
-        replayed=replayed,
-    )

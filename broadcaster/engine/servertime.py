@@ -19,8 +19,12 @@ class ServerTime:
         self._at, self._at_s = self._present()
 
     def hear(self, told_us: int | None) -> None:
-        """Take the API's word, in µs since 1970; ``None`` says nothing."""
-        if told_us is not None:
+        """Take the API's word, in µs since 1970; ``None`` says nothing.
+
+        An earlier time than the one counted on is that of an answer that was long on its way: it is not taken.
+        """
+        known_us = self.now_us()
+        if told_us is not None and (known_us is None or told_us > known_us):
             self._told_us = told_us
             self._at, self._at_s = self._present()
 

@@ -9,8 +9,8 @@ from broadcaster.core.values import Batch, Message, Scope
 from broadcaster.core.words import Channel, Mode
 from broadcaster.engine.ports import Budget, Send
 from broadcaster.engine.run import execute
-from broadcaster.engine.sender import Terms
 from broadcaster.engine.stop import Stop
+from broadcaster.engine.terms import Terms
 from broadcaster.engine.work import Task
 from broadcaster.operations.messages import MESSAGES_V3
 from support.answers import Answer

@@ -11,7 +11,7 @@ from broadcaster.core.lifecycle import BatchState
 from broadcaster.core.retry import RetryPolicy
 from broadcaster.core.values import Batch, Claim
 from broadcaster.core.words import Channel, Executed, On5xx, Repeat
-from broadcaster.engine.sender import EARLIER_LAUNCH
+from broadcaster.engine.record import EARLIER_LAUNCH
 from broadcaster.engine.work import Task
 from broadcaster.errors import (
     AccountRefused,

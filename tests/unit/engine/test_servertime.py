@@ -53,3 +53,13 @@ def test_there_is_none_before_the_api_told_it() -> None:
     server_time.hear(TOLD)
 
     assert (before, server_time.now_us()) == (None, TOLD)
+
+
+@pytest.mark.parametrize("boot", ["boot-1", None], ids=["with a boot clock", "without"])
+def test_an_answer_that_was_long_on_its_way_does_not_set_it_back(boot: str | None) -> None:
+    clock = ManualClock(boot=boot)
+    server_time = ServerTime(clock=clock, told_us=TOLD)
+    clock.step(3600)
+    server_time.hear(TOLD + 5 * SECOND)
+
+    assert server_time.now_us() == TOLD + 3600 * SECOND

@@ -1,0 +1,34 @@
+"""What holds for all batches of a run, and what its senders know together."""
+
+from dataclasses import dataclass, field
+
+from broadcaster.core.retry import RetryPolicy
+from broadcaster.core.values import Message
+from broadcaster.core.words import On5xx
+from broadcaster.engine.servertime import ServerTime
+from broadcaster.operations.model import Operation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What holds for every batch of a run."""
+
+    message: Message
+    operation: Operation
+    window_s: float
+    margin_s: float
+    give_up_after_s: float
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    on_5xx: On5xx = On5xx.RETRY
+    bisections: int = 40  # requests that looking for an unnamed bad recipient may cost in one run
+
+
+class Shared:
+    """What the senders of a run know together."""
+
+    def __init__(self, *, server_time: ServerTime, next_child: int, bisections: int) -> None:
+        self.server_time = server_time
+        self.silent_since_s: float | None = None  # the first failure since the API last answered
+        self.next_child = next_child
+        self.bisections_left = bisections
+        self.largest_answer_row: float | None = None  # bytes of an accepting answer, per delivery
