@@ -144,7 +144,7 @@ class World:
         self.catch_up()
         key = request.key or ""
         if fault is Fault.FOREIGN and request.messages == 1:
-            fault = Fault.GARBAGE  # one other number for one recipient is a number that the API rewrote: nothing foreign
+            fault = Fault.GARBAGE  # for one recipient, another number is one that the API rewrote: nothing foreign
         if fault in AMBIGUOUS:
             self.doubtful_since_s.setdefault(key, self.now_s)
         if fault is Fault.LATE:
