@@ -68,7 +68,12 @@ ROUTES = (
     _route("/v3/webhooks/event-types", {"GET": list_event_types}),
     _route(
         "/v3/webhooks" + _ID,
-        {"GET": resource.show_webhook, "PATCH": resource.update_webhook, "DELETE": resource.delete_webhook},
+        {
+            "GET": resource.show_webhook,
+            "PUT": resource.update_webhook,  # what the official SDK sends
+            "PATCH": resource.update_webhook,  # what the documentation says
+            "DELETE": resource.delete_webhook,
+        },
     ),
     _route("/v3/webhooks" + _ID + "/toggle-status", {"PATCH": resource.toggle_webhook}),
     _route("/v3/webhooks" + _ID + "/test", {"POST": resource.test_webhook}),

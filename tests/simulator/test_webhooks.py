@@ -89,7 +89,7 @@ def test_a_change_replaces_only_what_it_names(sim: Simulator) -> None:
     changed = on(sim, hook, "PATCH", body={"timeout_seconds": 60, "event_types": ["message"]}).json["data"]
     assert (changed["timeout_seconds"], changed["event_types"], changed["retry_count"]) == (60, ["message"], 5)
     assert changed["event_filters"] == {"message": ["failed", "message.blocked"]}
-    cleared = on(sim, hook, "PATCH", body={"event_filters": None}).json["data"]
+    cleared = on(sim, hook, "PUT", body={"event_filters": None}).json["data"]
     assert cleared["event_filters"] is None
     shown = on(sim, hook, "GET").json["data"]
     assert shown == cleared

@@ -87,7 +87,7 @@ async def show_webhook(parts: Parts, exchange: Exchange) -> Answer:
 
 
 async def update_webhook(parts: Parts, exchange: Exchange) -> Answer:
-    """Answer ``PATCH /v3/webhooks/{id}``: what is given replaces what was there."""
+    """Answer ``PUT`` and ``PATCH /v3/webhooks/{id}``: what is given replaces what was there."""
 
     def change(hook: Webhook, document: Mapping[str, object]) -> Webhook:
         return replace(hook, **read_fields(document, new=False), updated_us=now_us())
