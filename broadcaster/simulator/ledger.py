@@ -55,6 +55,18 @@ SCHEMA = (
         n INTEGER PRIMARY KEY, received_us INTEGER NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL, key TEXT,
         request_id TEXT NOT NULL, status INTEGER, code TEXT, recipients INTEGER, fault TEXT,
         replayed INTEGER NOT NULL DEFAULT 0)""",
+    """CREATE TABLE IF NOT EXISTS webhook (
+        webhook_id TEXT PRIMARY KEY, owner TEXT NOT NULL, display_name TEXT NOT NULL, endpoint_url TEXT,
+        event_types TEXT NOT NULL, event_filters TEXT, retry_count INTEGER NOT NULL, timeout_s INTEGER NOT NULL,
+        secret TEXT NOT NULL, is_active INTEGER NOT NULL, since_us INTEGER NOT NULL, failures INTEGER NOT NULL,
+        created_us INTEGER NOT NULL, updated_us INTEGER NOT NULL, attempted_us INTEGER, delivered_us INTEGER)""",
+    """CREATE TABLE IF NOT EXISTS webhook_event (
+        event_id TEXT PRIMARY KEY, webhook_id TEXT NOT NULL, event_type TEXT NOT NULL, body TEXT NOT NULL,
+        name TEXT NOT NULL, status TEXT NOT NULL, attempts INTEGER NOT NULL, created_us INTEGER NOT NULL,
+        next_us INTEGER, stamp_s INTEGER, started_us INTEGER, completed_us INTEGER, http_status INTEGER, error TEXT,
+        response TEXT)""",
+    """CREATE INDEX IF NOT EXISTS webhook_event_of ON webhook_event (webhook_id, status)""",
+    """CREATE INDEX IF NOT EXISTS webhook_event_due ON webhook_event (next_us) WHERE next_us NOT NULL""",
     """CREATE TABLE IF NOT EXISTS idempotency (
         scope TEXT NOT NULL, key TEXT NOT NULL, fingerprint BLOB NOT NULL, request_id TEXT NOT NULL,
         status INTEGER NOT NULL, headers TEXT NOT NULL, body BLOB NOT NULL, created_us INTEGER NOT NULL,

@@ -16,6 +16,7 @@ from broadcaster.simulator.rules import load_rules
 from broadcaster.simulator.settings import AUTO_CHANNELS, EMPTY_BALANCE, SCOPES, TEXT_GATES, UNAPPROVED, Settings
 from broadcaster.simulator.templates import BUILT_IN, TemplateError, load_templates
 from broadcaster.simulator.validate import DETAILS_FORMS, Rules
+from broadcaster.simulator.webhooks.rules import ENVELOPES, STAMPS, WebhookRules
 
 KEY_VARIABLE = "SENT_DM_API_KEY"
 
@@ -75,6 +76,14 @@ def read_settings(arguments: Sequence[str], *, environ: Mapping[str, str]) -> Se
         templates=(*BUILT_IN, *templates),
         profile=profile if given.faults is None else replace(profile, name="custom", rules=(*faults, *profile.rules)),
         seed=given.seed,
+        webhooks=WebhookRules(
+            envelope=given.webhook_envelope,
+            retry_s=given.webhook_retry_s,
+            retry_stamp=given.webhook_retry_stamp,
+            duplicates=given.webhook_duplicates,
+            disorder=given.webhook_disorder,
+            sensitive_per_minute=given.sensitive_per_minute,
+        ),
         world=Lifecycle(
             seed=given.seed,
             speed=given.lifecycle_speed,
@@ -87,10 +96,10 @@ def read_settings(arguments: Sequence[str], *, environ: Mapping[str, str]) -> Se
 
 
 def _check_ranges(given: argparse.Namespace) -> None:
-    for name in ("failed_share", "reroute_share", "read_share"):
+    for name in ("failed_share", "reroute_share", "read_share", "webhook_duplicates", "webhook_disorder"):
         if not 0 <= getattr(given, name) <= 1:
             raise OptionError(f"--{name.replace('_', '-')} must be from 0 to 1.")
-    for name in ("lifecycle_speed", "template_review", "held_limit", "balance"):
+    for name in ("lifecycle_speed", "template_review", "held_limit", "balance", "webhook_retry_s"):
         value = getattr(given, name)
         if value is not None and (not isinstance(value, int | float) or not value >= 0):  # also refuses nan
             raise OptionError(f"--{name.replace('_', '-')} must be 0 or more.")
@@ -138,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=usual.seed, help="of all chance: faults and what becomes of messages (%(default)s)")
     _add_policies(add, usual)
     _add_world(add, usual.world)
+    _add_webhooks(add, usual.webhooks)
     return parser
 
 
@@ -166,6 +176,22 @@ def _add_world(add: Callable[..., object], usual: Lifecycle) -> None:
         help="part of those delivered by WhatsApp or RCS that are read (%(default)s)")  # fmt: skip
     add("--quiet-hours", action="append", default=[], metavar="[PREFIX=]START-END[OFFSET]",
         help="hold messages meanwhile: 21:00-08:00 for all, in UTC, or +1=21:00-08:00-05:00; repeatable")  # fmt: skip
+
+
+def _add_webhooks(add: Callable[..., object], usual: WebhookRules) -> None:
+    """Options about how events are delivered."""
+    add("--webhook-retry-s", type=float, default=usual.retry_s, metavar="SECONDS",
+        help="before a failed delivery is tried again; doubles each time (%(default)s)")  # fmt: skip
+    add("--webhook-duplicates", type=float, default=usual.duplicates, metavar="SHARE",
+        help="part of the events that are delivered twice, 0 to 1 (%(default)s)")  # fmt: skip
+    add("--webhook-disorder", type=float, default=usual.disorder, metavar="SHARE",
+        help="part of the events that later ones overtake (%(default)s)")  # fmt: skip
+    add("--webhook-envelope", choices=ENVELOPES, default=usual.envelope,
+        help="the shape of an event: d is today's, the others were (%(default)s)")  # fmt: skip
+    add("--webhook-retry-stamp", choices=STAMPS, default=usual.retry_stamp,
+        help="whether a retry is signed with a fresh timestamp or the first one's (%(default)s)")  # fmt: skip
+    add("--sensitive-per-minute", type=int, default=usual.sensitive_per_minute, metavar="N",
+        help="tests of webhooks and rotations of their secrets; 0: no limit")  # fmt: skip
 
 
 def _defaults(parser: argparse.ArgumentParser, config: object) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """What the handlers work with: the simulator's parts, and one exchange from its receipt to its answer."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from broadcaster.simulator.limits import SlidingWindow
 from broadcaster.simulator.settings import Settings
 from broadcaster.simulator.tally import Board, Tally
 from broadcaster.simulator.templates import Catalogue
+from broadcaster.simulator.webhooks.post import Post
 
 _US = 1_000_000
 
@@ -32,6 +34,9 @@ class Parts:
     policy: Policy
     tally: Tally
     board: Board
+    sensitive: SlidingWindow
+    post: Post
+    bell: asyncio.Event  # wakes the courier of the webhooks
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,5 +76,8 @@ def assemble(settings: Settings, ledger: Ledger) -> Parts:
         turns=Turns(wait_s=settings.in_flight_wait_s),
         tally=Tally(),
         board=Board(),
+        sensitive=SlidingWindow(settings.webhooks.sensitive_per_minute),
+        post=Post(),
+        bell=asyncio.Event(),
         policy=Policy(ttl_us=int(settings.idempotency_ttl_s * _US), reused_key=settings.reused_key),
     )

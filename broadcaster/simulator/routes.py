@@ -19,6 +19,9 @@ from broadcaster.simulator.account import show_account
 from broadcaster.simulator.envelope import Refusal
 from broadcaster.simulator.messages import send_message
 from broadcaster.simulator.parts import Exchange, Handler
+from broadcaster.simulator.webhooks import resource
+from broadcaster.simulator.webhooks.catalogue import list_event_types
+from broadcaster.simulator.webhooks.delivery_log import list_events
 
 _ID = r"/(?P<id>[^/]+)"
 _NO_PARAMS: Mapping[str, str] = MappingProxyType({})
@@ -61,6 +64,21 @@ ROUTES = (
         },
     ),
     _route("/v3/numbers/lookup/(?P<phone>[^/]+)", {"GET": numbers.look_up_number}),
+    _route("/v3/webhooks", {"GET": resource.list_webhooks, "POST": resource.create_webhook}),
+    _route("/v3/webhooks/event-types", {"GET": list_event_types}),
+    _route(
+        "/v3/webhooks" + _ID,
+        {
+            "GET": resource.show_webhook,
+            "PUT": resource.update_webhook,  # what the official SDK sends
+            "PATCH": resource.update_webhook,  # what the documentation says
+            "DELETE": resource.delete_webhook,
+        },
+    ),
+    _route("/v3/webhooks" + _ID + "/toggle-status", {"PATCH": resource.toggle_webhook}),
+    _route("/v3/webhooks" + _ID + "/test", {"POST": resource.test_webhook}),
+    _route("/v3/webhooks" + _ID + "/rotate-secret", {"POST": resource.rotate_secret}),
+    _route("/v3/webhooks" + _ID + "/events", {"GET": list_events}),
     _route("/v1/messages/phone", {"POST": legacy.send_to_phone}),
     _route("/v1/messages/contact", {"POST": legacy.send_to_contact}),
 )

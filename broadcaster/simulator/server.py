@@ -1,6 +1,7 @@
 """The process: open the ledger, listen, say so, and go when told to."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from broadcaster.simulator.ledger import Ledger, open_ledger
 from broadcaster.simulator.parts import assemble
 from broadcaster.simulator.settings import Settings
 from broadcaster.simulator.template_changes import recall_templates
+from broadcaster.simulator.webhooks.courier import Courier
 
 _LARGEST_REQUEST = 64 * 1024 * 1024  # no limit is documented; this one only protects the machine
 _GRACE_S = 0.5  # for requests at work when told to go; they take milliseconds, unless a fault holds them
@@ -54,6 +56,7 @@ async def _listen(settings: Settings, ledger: Ledger, told_to_go: asyncio.Event)
     server = web.Server(Front(parts).serve, request_factory=_open_request, access_log=None)
     runner = web.ServerRunner(server, shutdown_timeout=_GRACE_S)
     await runner.setup()
+    courier = asyncio.create_task(Courier(parts).run(), name="courier")
     try:
         try:
             await web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG).start()
@@ -67,6 +70,10 @@ async def _listen(settings: Settings, ledger: Ledger, told_to_go: asyncio.Event)
         await told_to_go.wait()
     finally:
         await runner.cleanup()
+        courier.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await courier
+        await parts.post.close()
 
 
 def _open_request(

@@ -7,6 +7,7 @@ from broadcaster.simulator.lifecycle import Lifecycle
 from broadcaster.simulator.profiles import Profile
 from broadcaster.simulator.templates import BUILT_IN, Template
 from broadcaster.simulator.validate import Rules
+from broadcaster.simulator.webhooks.rules import WebhookRules
 
 UNAPPROVED = ("block", "refuse")
 SCOPES = ("customer", "profile")
@@ -42,5 +43,6 @@ class Settings:
     account: Mapping[str, object] = field(default_factory=dict)  # laid over the answer of GET /v3/me
     templates: tuple[Template, ...] = BUILT_IN
     profile: Profile = field(default_factory=Profile)  # the faults
+    webhooks: WebhookRules = field(default_factory=WebhookRules)
     seed: int = 0
     world: Lifecycle = field(default_factory=Lifecycle)  # what becomes of messages; has the seed, too
