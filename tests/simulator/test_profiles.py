@@ -293,11 +293,12 @@ def test_a_profile_that_does_not_exist_is_one_sentence_and_exit_code_2() -> None
         Simulator(profile="sunny").start()
 
 
-def test_the_wheel_brings_the_profiles(tmp_path: Path) -> None:
+def test_the_wheel_brings_the_profiles_and_the_page(tmp_path: Path) -> None:
     pytest.importorskip("hatchling", reason="builds a wheel: hatchling is not installed here")
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)], cwd=ROOT, check=True
     )
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
-        inside = {name.rpartition("/")[2] for name in wheel.namelist() if "/simulator/profiles/" in name}
-    assert {f"{name}.toml" for name in NAMES} <= inside
+        inside = set(wheel.namelist())
+    wanted = {f"profiles/{name}.toml" for name in NAMES} | {f"assets/page.{kind}" for kind in ("html", "css", "js")}
+    assert {f"broadcaster/simulator/{name}" for name in wanted} <= inside
