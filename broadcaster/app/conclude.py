@@ -13,7 +13,7 @@ from broadcaster.lists.read import ListSource, open_list
 from broadcaster.store.exports import write_exports, write_summary
 from broadcaster.store.facts import Facts, tally
 from broadcaster.store.files import digest
-from broadcaster.store.manifest import Made, build_manifest, is_current
+from broadcaster.store.manifest import build_manifest, is_current
 from broadcaster.store.plan import Plan
 
 
@@ -36,8 +36,8 @@ def conclude(plan: Plan, *, because: BroadcasterError | None = None) -> Conclusi
     Raises:
         StoreError: when the disk refuses, or plan or journal are damaged.
     """
-    made = manifest(plan)
     facts = Facts.read(plan)
+    made = None if is_current(plan) else build_manifest(plan, facts, to=plan.run_dir.manifest)
     counts = tally(plan, facts)
     code = exit_code(counts, because=because, clashes=made.clashes if made else 0)
     summary = _summarise(plan, facts, counts, code=code, because=because)
@@ -49,19 +49,11 @@ def conclude(plan: Plan, *, because: BroadcasterError | None = None) -> Conclusi
     return Conclusion(code=code, counts=counts, summary=summary)
 
 
-def counted(plan: Plan, *, because: BroadcasterError | None = None) -> Conclusion:
-    """Count without writing anything: what is known of a run now."""
-    facts = Facts.read(plan)
+def counted(plan: Plan, facts: Facts, *, because: BroadcasterError | None = None) -> Conclusion:
+    """Count without writing anything: what *facts* say of a run."""
     counts = tally(plan, facts)
     code = exit_code(counts, because=because)
     return Conclusion(code=code, counts=counts, summary=_summarise(plan, facts, counts, code=code, because=because))
-
-
-def manifest(plan: Plan) -> Made | None:
-    """Build the manifest unless the one on disk is up to date; ``None`` then."""
-    if is_current(plan):
-        return None
-    return build_manifest(plan, Facts.read(plan), to=plan.run_dir.manifest)
 
 
 def exit_code(counts: Tally, *, because: BroadcasterError | None = None, clashes: int = 0) -> ExitCode:
@@ -103,10 +95,6 @@ def _summarise(
             earlier += 1
         elif settled.code:
             refusals[settled.code] = refusals.get(settled.code, 0) + 1
-    excluded: dict[str, int] = {}
-    for part in plan.parts:
-        for reason, count in part.head.excluded.items():
-            excluded[reason] = excluded.get(reason, 0) + count
     return {
         "campaign": plan.head.campaign,
         "mode": plan.head.mode,
@@ -116,7 +104,7 @@ def _summarise(
         "stopped_by": because.code if because else None,
         "why": because.sentence if because else None,
         "rows": plan.rows,
-        "recipients": sum(part.head.recipients for part in plan.parts),
+        "recipients": plan.recipients,
         "deliveries": {
             "accepted": counts.accepted,
             "rejected": counts.rejected,
@@ -124,7 +112,7 @@ def _summarise(
             "pending": counts.pending,
             "excluded": counts.excluded,
         },
-        "excluded_rows": excluded,
+        "excluded_rows": plan.excluded,
         "batches": {
             "planned": plan.batches,
             "settled": len(facts.settled),

@@ -139,7 +139,7 @@ async def deliver(
     because = because or stop.because
     if stop.aborting:
         because = because or StoppedEarly("stopped at once; what was in flight is in doubt until the run goes on")
-        return await asyncio.to_thread(counted, plan, because=because)
+        return await asyncio.to_thread(lambda: counted(plan, Facts.read(plan), because=because))
     if stop.draining and because is None:
         because = StoppedEarly("stopped before everything was sent") if has_work(plan) else None
     return await asyncio.to_thread(conclude, plan, because=because)

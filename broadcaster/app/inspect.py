@@ -29,7 +29,7 @@ def status(path: Path) -> Standing:
     plan = Plan.open(run_dir)
     facts = Facts.read(plan)
     return Standing(
-        conclusion=counted(plan),
+        conclusion=counted(plan, facts),
         holder=run_dir.holder() if run_dir.is_in_use() else None,
         batches=plan.batches + len(facts.children),
         settled=len(facts.settled),

@@ -23,6 +23,7 @@ from broadcaster.planning.guards import check_anybody, check_counts, check_journ
 from broadcaster.planning.identity import EXTENSIBLE, identity_of, match
 from broadcaster.planning.opening import open_job_list
 from broadcaster.planning.pipeline import Audience, Built, Wording, build_part, discard
+from broadcaster.store.facts import Facts, tally
 from broadcaster.store.plan import Head, ListFile, Plan, write_head
 from broadcaster.store.rundir import RunDir, campaign_dir
 
@@ -71,8 +72,6 @@ def locate(job: Job, ask: Ask) -> tuple[RunDir, str]:
 
 def _unfinished(template: str, ask: Ask) -> tuple[RunDir, str] | None:
     """Return the newest unfinished run of the same job at another date."""
-    from broadcaster.store.facts import Facts, tally
-
     found: list[tuple[int, RunDir, str]] = []
     for path in ask.runs.glob("*/plan.json"):
         run_dir = RunDir(path.parent)
@@ -114,7 +113,7 @@ def prepare(job: Job, ask: Ask, *, run_dir: RunDir, campaign: str, profile: str 
         plan = Plan.open(run_dir)
         if not ask.extend:
             match(plan, identity)
-            _check_size(plan.head.excluded, _recipients(plan), plan.deliveries, job, ask)
+            _check_size(plan.head.excluded, plan.recipients, plan.deliveries, job, ask)
             return Prepared(plan=plan, fresh=False, chosen="")
         match(plan, identity, only=EXTENSIBLE)
         return _freeze(job, ask, run_dir, campaign, profile, reading, identity, plan)
@@ -182,7 +181,7 @@ def _freeze(
             return Prepared(
                 plan=earlier, fresh=False, chosen=reading.columns.chosen, already_planned=built.already_planned
             )
-        before = _recipients(earlier) if earlier else 0
+        before = earlier.recipients if earlier else 0
         messages = (before + built.recipients) * len(wording.channels)
         if not earlier:
             check_anybody(built)
@@ -284,10 +283,6 @@ def _head(
         code=VERSION,
         planned_us=wall_us(),
     )
-
-
-def _recipients(plan: Plan) -> int:
-    return sum(part.head.recipients for part in plan.parts)
 
 
 def _check_size(excluded: Mapping[str, int], recipients: int, messages: int, job: Job, ask: Ask) -> None:

@@ -1,6 +1,6 @@
 """``test``: one real message to a number of one's own, with the first row's parameters."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from broadcaster.app.parts import Access, line
@@ -61,7 +61,7 @@ async def send_test(job: Job, *, number: str, to: Access, mode: Mode) -> Tried:
     )
     bare = Batch(id=0, key="", to=(found,), channels=tuple(job.message.channels), parameters=parameters)
     key = idempotency_key(operation.encode(message, bare), scope=message.scope)
-    batch = Batch(id=0, key=key, to=bare.to, channels=bare.channels, parameters=parameters)
+    batch = replace(bare, key=key)
     opened = line(
         to,
         limits=job.limits,

@@ -49,7 +49,7 @@ def command(
             raise BelongsToAnother(
                 f"{path} was planned for {_named(plan.head.profile)}, and SENT_PROFILE_ID names {_named(profile)}"
             )
-        recipients = sum(part.head.recipients for part in plan.parts)
+        recipients = plan.recipients
         if expect_recipients is not None and recipients != expect_recipients:
             raise CountUnexpected(f"the plan has {recipients} recipients, not {expect_recipients}; nothing was sent")
         return resume_run(plan, yes=yes, preflight=not no_preflight, as_json=as_json)

@@ -237,15 +237,7 @@ class Sender:
         message = self._terms.message
         key = idempotency_key(self._terms.operation.encode(message, bare), scope=message.scope)
         child = Child(id=number, parent=parent.id, positions=positions, key=key, cause=cause)
-        return child, Batch(
-            id=number,
-            key=key,
-            to=bare.to,
-            channels=bare.channels,
-            parameters=bare.parameters,
-            send_at=bare.send_at,
-            parent=parent.id,
-        )
+        return child, replace(bare, key=key)
 
     async def _halt(self, batch: Batch, tried: Try, history: History) -> None:
         self._stop.drain((tried.verdict.error or Halted)(tried.verdict.sentence))  # first: nobody else may set out

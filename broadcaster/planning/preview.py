@@ -42,10 +42,6 @@ class Preview:
 def preview(plan: Plan, *, requests_per_minute: int, messages_per_minute: int) -> Preview:
     """Count a plan's parts together and pick examples from its first batches."""
     heads = [part.head for part in plan.parts]
-    excluded: dict[str, int] = {}
-    for head in heads:
-        for reason, count in head.excluded.items():
-            excluded[reason] = excluded.get(reason, 0) + count
     first = plan.head
     largest = max(head.largest_batch for head in heads) * len(first.channels)
     return Preview(
@@ -55,8 +51,8 @@ def preview(plan: Plan, *, requests_per_minute: int, messages_per_minute: int) -
         message=_message(first.template_id, first.template_name, first.text),
         channels=first.channels,
         rows=plan.rows,
-        excluded=excluded,
-        recipients=sum(head.recipients for head in heads),
+        excluded=plan.excluded,
+        recipients=plan.recipients,
         batches=plan.batches,
         requests=plan.batches,
         messages=plan.deliveries,

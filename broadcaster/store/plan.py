@@ -6,6 +6,7 @@ the digests of both tables and of the part before it, and without it the part do
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -207,6 +208,19 @@ class Plan:
     def deliveries(self) -> int:
         """Messages that all parts ask for."""
         return sum(part.head.deliveries for part in self.parts)
+
+    @property
+    def recipients(self) -> int:
+        """People whom all parts message."""
+        return sum(part.head.recipients for part in self.parts)
+
+    @property
+    def excluded(self) -> dict[str, int]:
+        """Excluded rows of all parts, by reason."""
+        counts: Counter[str] = Counter()
+        for part in self.parts:
+            counts.update(part.head.excluded)
+        return dict(counts)
 
     @property
     def fingerprint(self) -> str:
