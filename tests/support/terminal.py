@@ -11,10 +11,11 @@ import subprocess
 import sys
 import termios
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from support.cli import KEY, PATIENCE_S, Cli, keeps_no_key, told_no_secrets
+from support.cli import KEY, PATIENCE_S, Cli, keeps_no_key, told_no_secrets, wait_until
 
 CTRL_C = "\x03"
 _SIZE = struct.pack("HHHH", 40, 160, 0, 0)  # rows, columns: wide enough that no line is cut
@@ -60,7 +61,12 @@ class Terminal:
             self._screen = -1
 
     def press(self, keys: str) -> None:
-        """Type *keys*."""
+        """Type *keys* once the command rests.
+
+        Between printing a question and reading its answer lies a moment in which Python's ``input()`` notes a
+        Ctrl-C and goes on to wait; people, who press again, are never quick enough to meet it.
+        """
+        wait_until(self._rests, what="the command rests")
         os.write(self._screen, keys.encode())
 
     def wait_for(self, text: str) -> None:
@@ -79,6 +85,14 @@ class Terminal:
         told_no_secrets(self.shown, key=key)
         keeps_no_key(self._cli.home, key=key)
         return code
+
+    def _rests(self) -> bool:
+        """Whether the command's main thread sleeps, or is no more."""
+        try:
+            stat = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii", errors="replace")
+        except FileNotFoundError:
+            return True
+        return stat.rpartition(")")[2].split()[0] in "SZ"
 
     def _read(self) -> bool:
         """Read what is shown now, waiting a while for it; ``False`` at the end."""
