@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from broadcaster.core.values import Tally
+from broadcaster.core.words import State
 from broadcaster.engine.record import EARLIER_LAUNCH
 from broadcaster.errors import BroadcasterError, ExitCode
 from broadcaster.lists.read import ListSource, open_list
@@ -93,7 +94,7 @@ def _summarise(
     for settled in facts.settled.values():
         if settled.code == EARLIER_LAUNCH:
             earlier += 1
-        elif settled.code:
+        elif settled.state in {State.REJECTED, State.SPLIT}:
             refusals[settled.code] = refusals.get(settled.code, 0) + 1
     return {
         "campaign": plan.head.campaign,

@@ -19,6 +19,8 @@ class BatchState(StrEnum):
     ACCEPTED = auto()
     REJECTED = auto()
     SPLIT = auto()  # its children stand for it
+    RESENT = auto()  # a person decided: its children stand for it
+    SKIPPED = auto()  # a person decided: never again
 
 
 class Event(StrEnum):
@@ -32,6 +34,8 @@ class Event(StrEnum):
     LOSE = auto()  # an attempt is unresolved, or the process that held the claim is gone
     REPEAT = auto()  # the same key and bytes again
     PROVE = auto()  # a look-up or a receipt shows the messages
+    RESEND = auto()  # a person decides to send it anew, under another key
+    SKIP = auto()  # a person decides to leave it
 
 
 class IllegalMove(ValueError):
@@ -58,11 +62,15 @@ TRANSITIONS: Mapping[BatchState, Mapping[Event, BatchState]] = MappingProxyType(
                 Event.LOSE: BatchState.IN_DOUBT,
                 Event.ACCEPT: BatchState.ACCEPTED,
                 Event.PROVE: BatchState.ACCEPTED,
+                Event.RESEND: BatchState.RESENT,
+                Event.SKIP: BatchState.SKIPPED,
             }
         ),
         BatchState.ACCEPTED: _SETTLED,
         BatchState.REJECTED: _SETTLED,
         BatchState.SPLIT: _SETTLED,
+        BatchState.RESENT: _SETTLED,
+        BatchState.SKIPPED: _SETTLED,
     }
 )
 

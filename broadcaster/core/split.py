@@ -1,10 +1,12 @@
-"""What becomes of a batch that the API refused because of some of its recipients.
+"""The parts of a batch: how a refusal because of some recipients divides it, and what such a part is.
 
-Only for a batch whose every attempt provably created nothing; who calls this has made sure of that.
+Only a batch whose every attempt provably created nothing may be divided; who calls this has made sure of that.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+
+from broadcaster.core.values import Batch, Child
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,3 +31,17 @@ def cut_after_400(positions: Sequence[int], *, blamed: Collection[int], bisectio
         return Split(rejected=tuple(positions))
     middle = (len(positions) + 1) // 2
     return Split(children=(tuple(positions[:middle]), tuple(positions[middle:])))
+
+
+def child_batch(parent: Batch, child: Child) -> Batch:
+    """Return a part of *parent* as a batch of its own."""
+    return Batch(
+        id=child.id,
+        key=child.key,
+        to=tuple(parent.to[position] for position in child.positions),
+        channels=child.channels or parent.channels,
+        parameters=parent.parameters,
+        send_at=parent.send_at,
+        parent=parent.id,
+        generation=child.generation or parent.generation,
+    )

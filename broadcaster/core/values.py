@@ -5,11 +5,11 @@ otherwise.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from broadcaster.core.words import Action, Channel, Executed, Mode, Shape, State
+from broadcaster.core.words import Action, Channel, Decision, Executed, Mode, Shape, State
 from broadcaster.errors import BroadcasterError
 
 
@@ -43,6 +43,10 @@ class Scope:
     method: str
     path: str
 
+    def of(self, generation: str) -> "Scope":
+        """Return the same scope with another generation."""
+        return self if generation == self.generation else replace(self, generation=generation)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
@@ -60,7 +64,7 @@ class Batch:
 
     ``to`` is in sending order. ``channels`` is never empty; ``(Channel.AUTO,)`` lets the API pick. ``parameters`` is a
     canonical JSON object, spliced into the body as it is. Planned batches count from 0; children of a split are
-    numbered -1, -2, … and name their ``parent``.
+    numbered -1, -2, … and name their ``parent``. ``generation`` tells apart equal bodies that are meant to be sent again.
     """
 
     id: int
@@ -70,6 +74,7 @@ class Batch:
     parameters: bytes
     send_at: str | None = None
     parent: int | None = None
+    generation: str = "0"
 
     @property
     def deliveries(self) -> int:
@@ -208,13 +213,29 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
-    """A part of a split batch: ``positions`` in the parent become a batch of its own with its own key."""
+    """``positions`` in the parent become a batch of its own with its own key.
+
+    ``channels`` and ``generation`` are the parent's where they are empty.
+    """
 
     id: int
     parent: int
     positions: tuple[int, ...]
     key: str
     cause: str
+    channels: tuple[Channel, ...] = ()
+    generation: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What a person decided about a batch in doubt, when and why."""
+
+    at_us: int
+    who: str
+    what: Decision
+    batch: int
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +246,17 @@ class Blame:
     position: int
     code: str
     sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """A look-up shows the message of one delivery that was in doubt. ``source`` says where it was seen."""
+
+    batch: int
+    position: int
+    channel: Channel
+    message_id: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,15 @@ class State(StrEnum):
     ACCEPTED = auto()
     REJECTED = auto()
     SPLIT = auto()
+    RESENT = auto()  # in doubt, and a person decided: again, under new keys
+    SKIPPED = auto()  # in doubt, and a person decided: never again
+
+
+class Decision(StrEnum):
+    """What a person decides about deliveries in doubt."""
+
+    RESEND = auto()
+    SKIP = auto()
 
 
 class Action(StrEnum):

@@ -14,7 +14,7 @@ from broadcaster.core.classify import classify
 from broadcaster.core.doubt import may_repeat
 from broadcaster.core.keys import idempotency_key
 from broadcaster.core.retry import delay_s
-from broadcaster.core.split import cut_after_400
+from broadcaster.core.split import child_batch, cut_after_400
 from broadcaster.core.values import (
     Batch,
     Blame,
@@ -28,15 +28,14 @@ from broadcaster.core.values import (
 )
 from broadcaster.core.words import Action, Executed, State
 from broadcaster.engine.dispatch import Dispatcher, Drained
+from broadcaster.engine.guard import Guard
 from broadcaster.engine.ports import Budget, Journal, Observe, Send, Settled, Waiting
 from broadcaster.engine.record import History, Try, attempt_of, outcome_of
 from broadcaster.engine.retrying import persist
 from broadcaster.engine.stop import Stop
 from broadcaster.engine.terms import Shared, Terms
 from broadcaster.engine.work import Task
-from broadcaster.errors import Halted, StoreDamaged, Unreachable
-
-_SERVER_ERROR = 500
+from broadcaster.errors import Halted, StoreDamaged
 
 
 class Sender:
@@ -50,6 +49,7 @@ class Sender:
         journal: Journal,
         budget: Budget,
         line: Dispatcher,
+        guard: Guard,
         stop: Stop,
         observe: Observe,
         clock: Clock,
@@ -61,6 +61,7 @@ class Sender:
         self._journal = journal
         self._budget = budget
         self._line = line
+        self._guard = guard
         self._stop = stop
         self._observe = observe
         self._clock = clock
@@ -75,7 +76,7 @@ class Sender:
         """
         batch = task.batch
         request = self._terms.operation.request(self._terms.message, batch)
-        if idempotency_key(request.body, scope=self._terms.message.scope) != batch.key:
+        if idempotency_key(request.body, scope=self._terms.message.scope.of(batch.generation)) != batch.key:
             raise StoreDamaged(
                 f"batch {batch.id} does not encode to the bytes that its key was taken from: the plan is damaged, "
                 "or was made by a version with another format; restore it, or finish with the version that planned it"
@@ -84,7 +85,10 @@ class Sender:
         history = History(attempts=task.attempts, claim=task.claim, first_us=first_us)
 
         async def attempt() -> Try:
-            return await self._attempt(batch, request, history)
+            try:
+                return await self._attempt(batch, request, history)
+            finally:
+                self._guard.leave(batch.id)  # also when nothing was sent, or the run was cancelled
 
         tried = await attempt()
         if tried.verdict.action is Action.REPEAT:
@@ -123,13 +127,13 @@ class Sender:
         )
         if history.first_us is None:
             history.first_us = result.started.wall_us
-        self._hear(result, verdict)
+        self._hear(batch, result, verdict)
         tried = Try(verdict=verdict, result=result, heard=heard)
         if verdict.action is Action.REPEAT:
             await self._journal.note(attempt_of(batch, tried, history))
             if verdict.executed is Executed.UNKNOWN and history.claim is None:
                 history.claim = claim
-            self._give_up_if_silent()
+            self._guard.give_up_if_silent()
         return tried
 
     def _may_not_repeat(self, history: History) -> Verdict | None:
@@ -147,28 +151,24 @@ class Sender:
             return None
         return Verdict(action=Action.HOLD, executed=Executed.UNKNOWN, code="window_passed", sentence=allowed.reason)
 
-    def _hear(self, result: Reply | Lost | Unsent, verdict: Verdict) -> None:
+    def _hear(self, batch: Batch, result: Reply | Lost | Unsent, verdict: Verdict) -> None:
         if isinstance(result, Reply):
             self._shared.server_time.hear(result.server_us)
-        if isinstance(result, Reply) and result.status < _SERVER_ERROR:
-            self._shared.silent_since_s = None
-        elif self._shared.silent_since_s is None:
-            self._shared.silent_since_s = self._clock.monotonic()
+        self._guard.hear(batch.id, result)
         if verdict.throttled:
             self._budget.throttled(verdict)
 
-    def _give_up_if_silent(self) -> None:
-        if self._shared.silent_since_s is None:
-            return
-        silent_s = self._clock.monotonic() - self._shared.silent_since_s
-        if silent_s >= self._terms.give_up_after_s:
-            minutes = silent_s / 60
-            self._stop.drain(Unreachable(f"the API has not answered for {minutes:.0f} minutes"))
-
     def _delay_s(self, tried: Try, failed: int) -> float:
-        wait_s = delay_s(failed, policy=self._terms.retry, retry_after_s=tried.verdict.retry_after_s, rand=self._rand())
-        if not self._stop.draining:  # else there is no next attempt
-            self._observe(Waiting(code=tried.verdict.code, sentence=tried.verdict.sentence, wait_s=wait_s))
+        if self._stop.draining:
+            return 0.0  # there is no next attempt
+        wait_s = delay_s(
+            failed,
+            policy=self._terms.retry,
+            retry_after_s=tried.verdict.retry_after_s,
+            rand=self._rand(),
+            hurried=self._guard.may_hurry(),
+        )
+        self._observe(Waiting(code=tried.verdict.code, sentence=tried.verdict.sentence, wait_s=wait_s))
         return wait_s
 
     # ---- what follows -----------------------------------------------------------------------------------------------
@@ -198,6 +198,7 @@ class Sender:
         reply, heard = tried.result, tried.heard
         if not isinstance(reply, Reply) or heard is None:  # for the type checker: only replies are accepted
             raise TypeError(tried)
+        self._guard.accepted(repeated=history.attempts > 1)
         elsewhere = bool(heard.replayed) and not history.doubtful
         missing = self._terms.operation.read(batch, reply.body).missing
         outcome = outcome_of(batch, State.ACCEPTED, tried, history, self._clock)
@@ -225,19 +226,11 @@ class Sender:
     def _child(self, parent: Batch, positions: tuple[int, ...], *, cause: str) -> tuple[Child, Batch]:
         number = self._shared.next_child
         self._shared.next_child -= 1
-        bare = Batch(
-            id=number,
-            key="",
-            to=tuple(parent.to[position] for position in positions),
-            channels=parent.channels,
-            parameters=parent.parameters,
-            send_at=parent.send_at,
-            parent=parent.id,
-        )
+        bare = Child(id=number, parent=parent.id, positions=positions, key="", cause=cause)
         message = self._terms.message
-        key = idempotency_key(self._terms.operation.encode(message, bare), scope=message.scope)
-        child = Child(id=number, parent=parent.id, positions=positions, key=key, cause=cause)
-        return child, replace(bare, key=key)
+        body = self._terms.operation.encode(message, child_batch(parent, bare))
+        child = replace(bare, key=idempotency_key(body, scope=message.scope.of(parent.generation)))
+        return child, child_batch(parent, child)
 
     async def _halt(self, batch: Batch, tried: Try, history: History) -> None:
         self._stop.drain((tried.verdict.error or Halted)(tried.verdict.sentence))  # first: nobody else may set out

@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS campaign (
     first_claim_us INTEGER NOT NULL, PRIMARY KEY (account, mode, campaign, run))
 """
 _US = 1_000_000
+_PURGED = "purged"  # instead of a digest of keys: no plan agrees with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,11 @@ def register(launch: Launch, *, now_us: int, window_s: float) -> bool:
             "WHERE account = ? AND mode = ? AND campaign = ?",
             (launch.account, launch.mode, launch.campaign),
         ).fetchall()
+        if any(keys == _PURGED for _, _, keys, _ in known):
+            raise BelongsToAnother(
+                f"campaign {launch.campaign!r} of this account was sent and its personal data were purged, so that "
+                "nobody knows any more who got it; give the job another campaign name"
+            )
         others = [each for each in known if each[0] != launch.run]
         here = os.fspath(launch.run_dir.resolve())
         for run, run_dir, _, _ in known:
@@ -87,6 +93,34 @@ def register(launch: Launch, *, now_us: int, window_s: float) -> bool:
             (launch.account, launch.mode, launch.campaign, launch.run, here, launch.keys_sha256, now_us),
         )
     return bool(others)
+
+
+def sent_elsewhere(*, account: str, mode: str, campaign: str, run: str) -> list[str]:
+    """Return the directories of other runs that have sent this campaign."""
+    with _registry() as db:
+        found = db.execute(
+            "SELECT run_dir FROM campaign WHERE account = ? AND mode = ? AND campaign = ? AND run <> ?",
+            (account, mode, campaign, run),
+        ).fetchall()
+    return [run_dir for (run_dir,) in found]
+
+
+def mark_purged(launch: Launch, *, now_us: int) -> None:
+    """Write down that the run of *launch* was purged: its campaign is never sent again. Twice is once."""
+    with _registry() as db:
+        db.execute(
+            "INSERT INTO campaign VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "keys_sha256 = excluded.keys_sha256",
+            (
+                launch.account,
+                launch.mode,
+                launch.campaign,
+                launch.run,
+                os.fspath(launch.run_dir.resolve()),
+                _PURGED,
+                now_us,
+            ),
+        )
 
 
 def _holds(run_dir: Path, run: str) -> bool:

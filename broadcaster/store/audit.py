@@ -18,14 +18,21 @@ from broadcaster.core.lifecycle import BatchState, Event, IllegalMove, advance
 from broadcaster.core.words import Executed, State, Status
 from broadcaster.errors import BroadcasterError
 from broadcaster.operations import OPERATIONS
-from broadcaster.store.facts import Facts, tally
+from broadcaster.store.facts import PROVED, Facts, tally
 from broadcaster.store.files import TEMPORARY, digest
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.manifest import build_manifest
 from broadcaster.store.parquet import reading
 from broadcaster.store.plan import Plan
+from broadcaster.store.refusals import RETRY, has_retries, unfounded
 
-_ENDINGS = {State.ACCEPTED: Event.ACCEPT, State.REJECTED: Event.REJECT, State.SPLIT: Event.SPLIT}
+_ENDINGS = {
+    State.ACCEPTED: Event.ACCEPT,
+    State.REJECTED: Event.REJECT,
+    State.SPLIT: Event.SPLIT,
+    State.RESENT: Event.RESEND,
+    State.SKIPPED: Event.SKIP,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +60,7 @@ def audit(plan: Plan) -> Audit:
         facts = Facts.read(plan)
         for name, differences in (
             ("the journal is whole and speaks of planned batches only", _journal(plan, facts)),
+            *((("nobody is retried who was not refused", unfounded(plan, facts)),) if has_retries(plan) else ()),
             ("the manifest says what plan and journal say, and no message id stands twice", _manifest(plan, facts)),
         ):
             found = next(differences, None)
@@ -81,6 +89,8 @@ def _membership(plan: Plan) -> Iterator[str]:
     of_row = np.nan_to_num(np.concatenate(planned).astype(np.float64), nan=-1).astype(np.int64)
     reached = np.full(len(of_row), -1, dtype=np.int64)
     for batch, rows in plan.read_with_rows():
+        if plan.part_of(batch.id).head.kind == RETRY:  # who is in one of these is checked against the journal
+            continue
         if (reached[rows] >= 0).any() or len(np.unique(rows)) != len(rows):
             yield f"batch {batch.id} repeats a row that is in a batch already"
         reached[rows] = batch.id
@@ -123,10 +133,14 @@ def _journal(plan: Plan, facts: Facts) -> Iterator[str]:
     for batch, state in _histories(doubts, facts):
         settled = facts.settled[batch].state
         try:
+            if settled in {State.RESENT, State.SKIPPED} and state is BatchState.IN_FLIGHT:
+                state = advance(state, Event.LOSE)  # noqa: PLW2901 - a process that ended before any answer
             advance(state, _ENDINGS[settled])
         except IllegalMove:
             yield f"batch {batch} is {settled} although an earlier attempt may have executed"
-    accepted = {batch for batch, settled in facts.settled.items() if settled.state is State.ACCEPTED}
+    accepted = {
+        batch for batch, settled in facts.settled.items() if settled.state is State.ACCEPTED and settled.code != PROVED
+    }
     if accepted != answered:
         yield f"batch {min(accepted ^ answered)} is accepted without an answer, or the other way round"
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from broadcaster.core.values import Batch
-from broadcaster.core.words import State, Status
+from broadcaster.core.words import Channel, State, Status
 from broadcaster.store.facts import Facts
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.plan import Plan
@@ -25,6 +25,8 @@ _OF_STATE = {
     State.ACCEPTED: Status.ACCEPTED,
     State.REJECTED: Status.REJECTED,
     State.SPLIT: Status.REJECTED,  # those whom the API named; the others are with the children
+    State.RESENT: Status.IN_DOUBT,  # nobody: all whom no look-up found are with the children
+    State.SKIPPED: Status.EXCLUDED,
 }
 
 
@@ -41,12 +43,8 @@ class BatchFacts:
     texts: pa.Table
     numbers: pa.Table
     born: dict[int, list[tuple[int, tuple[int, ...]]]]
-    channel_ranks: NDArray[np.int8]
-
-    @property
-    def channels(self) -> int:
-        """Channels of each recipient."""
-        return len(self.channel_ranks)
+    waived: NDArray[np.bool_]
+    ranks: dict[Channel, int]
 
     @property
     def status_words(self) -> pa.Array:
@@ -56,12 +54,12 @@ class BatchFacts:
     @classmethod
     def of(cls, plan: Plan, facts: Facts) -> "BatchFacts":
         """Gather the columns; holds one entry per batch and one object per settled batch."""
+        numbers = [*range(plan.batches), *facts.children]
         rows = [_row(batch, facts) for batch in chain(plan.read_batches(), facts.children.values())]
         status, reason, error, key, request_id, http, attempts, first, settled = (
             zip(*rows, strict=True) if rows else ([()] * 9)
         )
-        in_request = plan.head.channels
-        ranks = {channel: rank for rank, channel in enumerate(sorted(in_request))}
+        ranks = {Channel(channel): rank for rank, channel in enumerate(sorted(plan.head.channels))}
         born: dict[int, list[tuple[int, tuple[int, ...]]]] = {}
         if facts.children:
             with JournalReader(plan.run_dir.journal) as journal:
@@ -87,7 +85,8 @@ class BatchFacts:
                 }
             ),
             born=born,
-            channel_ranks=np.array([ranks[channel] for channel in in_request], dtype=np.int8),
+            waived=np.array([batch in facts.waived for batch in numbers], dtype=bool),
+            ranks=ranks,
         )
 
     def index(self, batch: int) -> int:
@@ -101,9 +100,13 @@ class BatchFacts:
     def columns(self, index: NDArray[np.int64]) -> dict[str, Any]:
         """Return every column for deliveries settled by the batches at *index* (-1: null, status 0)."""
         where = pa.array(index, mask=index < 0)
-        found: dict[str, Any] = {"status": np.zeros(len(index), dtype=np.int8)}
         inside = index >= 0
-        found["status"][inside] = self.status[index[inside]]
+        found: dict[str, Any] = {
+            "status": np.zeros(len(index), dtype=np.int8),
+            "waived": np.zeros(len(index), dtype=bool),
+        }
+        for name, values in (("status", self.status), ("waived", self.waived)):
+            found[name][inside] = values[index[inside]]
         for table in (self.texts, self.numbers):
             for name in table.column_names:
                 found[name] = table[name].combine_chunks().take(where)

@@ -3,18 +3,23 @@
 The one place that derives a delivery's status; manifest, status and verify all read it, so that they cannot disagree.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from broadcaster.core.split import child_batch
 from broadcaster.core.values import Batch, Claim, Tally
-from broadcaster.core.words import State, Status
+from broadcaster.core.words import Channel, Decision, State, Status
 from broadcaster.errors import StoreDamaged
 from broadcaster.store.journal import JournalReader, Settled
-from broadcaster.store.plan import Plan, child_batch
+from broadcaster.store.plan import Plan
 
+PROVED = "proved"  # outcome.code of a batch that look-ups show whole
+SKIPPED = ("skipped_in_doubt", "a person decided not to send it again; whether it was sent is not known")
 _NO_BLAME: dict[int, tuple[str, str]] = {}
 
 
@@ -27,6 +32,8 @@ class Facts:
     attempts: dict[int, tuple[int, int | None, int, str, str]]
     blames: dict[int, dict[int, tuple[str, str]]]
     children: dict[int, Batch]
+    evidence: dict[int, dict[tuple[int, Channel], str]]
+    waived: frozenset[int]  # batches of which a person decided not to send again what is in doubt
     running: bool
 
     @classmethod
@@ -37,7 +44,17 @@ class Facts:
             StoreError: when it cannot be read, or does not fit the plan.
         """
         if not plan.run_dir.journal.exists():
-            return cls(settled={}, claims={}, attempts={}, blames={}, children={}, running=False)
+            nothing: dict[int, Any] = {}
+            return cls(
+                settled=nothing,
+                claims=nothing,
+                attempts=nothing,
+                blames=nothing,
+                children=nothing,
+                evidence=nothing,
+                waived=frozenset(),
+                running=False,
+            )
         try:
             with JournalReader(plan.run_dir.journal) as journal, journal.at_one_moment():
                 return cls(
@@ -46,6 +63,8 @@ class Facts:
                     attempts=journal.last_attempts(),
                     blames=journal.blames(),
                     children=read_children(plan, journal),
+                    evidence=journal.evidence(),
+                    waived=frozenset(each.batch for each in journal.decisions() if each.what is Decision.SKIP),
                     running=plan.run_dir.is_in_use(),
                 )
         except (LookupError, ValueError) as error:  # a word, a parent or a position that was never written by us
@@ -92,26 +111,39 @@ def unsettled(plan: Plan, facts: Facts) -> NDArray[np.bool_]:
 def tally(plan: Plan, facts: Facts) -> Tally:
     """Count deliveries by status."""
     counts = dict.fromkeys(Status, 0)
+    resent = Counter[int]()
+    for child in facts.children.values():
+        resent[child.parent or 0] += child.deliveries
     for batch, size, channels in _sizes(plan, facts):
+        proved = len(facts.evidence.get(batch, ()))
         match facts.state(batch):
             case State.ACCEPTED:
-                missing = facts.settled[batch].missing
+                missing = facts.settled[batch].missing - proved
                 counts[Status.ACCEPTED] += size - missing
-                counts[Status.IN_DOUBT] += missing
+                left = Status.EXCLUDED if batch in facts.waived else Status.IN_DOUBT
+                counts[left] += missing - resent[batch]
             case State.REJECTED:
                 counts[Status.REJECTED] += size
             case State.SPLIT:
                 counts[Status.REJECTED] += len(facts.blames.get(batch, _NO_BLAME)) * channels
+            case State.RESENT:
+                counts[Status.ACCEPTED] += proved
+            case State.SKIPPED:
+                counts[Status.ACCEPTED] += proved
+                counts[Status.EXCLUDED] += size - proved
             case Status.IN_DOUBT:
-                counts[Status.IN_DOUBT] += size
+                counts[Status.ACCEPTED] += proved
+                counts[Status.IN_DOUBT] += size - proved
             case _:
                 counts[Status.PENDING] += size
-    excluded = sum(sum(part.head.excluded.values()) * len(part.head.channels) for part in plan.parts)
+    # Whoever is in a retry was refused before, and the later word counts.
+    counts[Status.REJECTED] -= sum(part.head.deliveries for part in plan.parts if part.head.kind == "retry")
+    counts[Status.EXCLUDED] += sum(sum(part.head.excluded.values()) * len(part.head.channels) for part in plan.parts)
     return Tally(
         pending=counts[Status.PENDING],
         accepted=counts[Status.ACCEPTED],
         rejected=counts[Status.REJECTED],
-        excluded=excluded,
+        excluded=counts[Status.EXCLUDED],
         in_doubt=counts[Status.IN_DOUBT],
     )
 
@@ -122,4 +154,4 @@ def _sizes(plan: Plan, facts: Facts) -> Iterator[tuple[int, int, int]]:
     for batch, size in enumerate(plan.sizes().tolist()):
         yield batch, size, channels
     for batch, child in facts.children.items():
-        yield batch, child.deliveries, channels
+        yield batch, child.deliveries, len(child.channels)

@@ -10,38 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-import pyarrow as pa
-
-from broadcaster.core.values import Child, Claim, Instant
-from broadcaster.core.words import Executed, State
+from broadcaster.core.values import Child, Claim, Decided, Instant
+from broadcaster.core.words import Channel, Decision, Executed, State
 from broadcaster.errors import BelongsToAnother, StoreDamaged, StoreError
-
-VERSION = 1
-SCHEMA = """
-CREATE TABLE meta    (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE process (id INTEGER PRIMARY KEY, host TEXT, pid INTEGER, boot TEXT, version TEXT, started_us INTEGER,
-                      ended_us INTEGER, ending TEXT);
-CREATE TABLE claim   (batch INTEGER PRIMARY KEY, process INTEGER NOT NULL, since_us INTEGER NOT NULL,
-                      since_boot_us INTEGER, server_us INTEGER);
-CREATE TABLE outcome (batch INTEGER PRIMARY KEY, state TEXT NOT NULL, attempts INTEGER NOT NULL, first_us INTEGER,
-                      settled_us INTEGER NOT NULL, http INTEGER, code TEXT, sentence TEXT, request_id TEXT,
-                      replayed TEXT, missing INTEGER NOT NULL);
-CREATE TABLE answer  (batch INTEGER PRIMARY KEY, body BLOB NOT NULL);
-CREATE TABLE attempt (batch INTEGER, n INTEGER, process INTEGER, started_us INTEGER, ended_us INTEGER, executed TEXT,
-                      http INTEGER, code TEXT, request_id TEXT, sentence TEXT, body BLOB);
-CREATE TABLE child   (batch INTEGER PRIMARY KEY CHECK (batch < 0), parent INTEGER NOT NULL, positions BLOB NOT NULL,
-                      send_at TEXT, idempotency_key TEXT NOT NULL UNIQUE, cause TEXT NOT NULL);
-CREATE INDEX child_parent ON child (parent);
-CREATE INDEX attempt_batch ON attempt (batch);
-CREATE TABLE blame   (batch INTEGER, position INTEGER, code TEXT, sentence TEXT, PRIMARY KEY (batch, position))
-                      WITHOUT ROWID;
-CREATE TABLE decision(id INTEGER PRIMARY KEY, at_us INTEGER, who TEXT, what TEXT, batch INTEGER, positions BLOB,
-                      note TEXT);
-"""
-_SMALL = 512  # bytes: below this an answer is not worth compressing
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # a JSON answer never begins like this
+from broadcaster.store.rows import VERSION, checksum, unpack_answer, unpack_positions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +93,13 @@ class JournalReader:
         with journal_errors(self._path):
             yield from self._db.execute(query, parameters)
 
+    def _facts(self, query: str, *parameters: object) -> Iterator[tuple[Any, ...]]:
+        """Yield whole rows of a table without their checksums, which are right."""
+        for *row, crc in self._rows(query, *parameters):
+            if crc != checksum(row):
+                raise StoreDamaged(f"{self._path}: a row of {_table_of(query)} is damaged; restore it from a copy")
+            yield tuple(row)
+
     def meta(self) -> dict[str, str]:
         """Return what the journal belongs to: plan, account, run."""
         return {str(name): str(value) for name, value in self._rows("SELECT name, value FROM meta")}
@@ -127,28 +108,27 @@ class JournalReader:
         """Return a word that changes with every fact that a manifest is made of."""
         query = "SELECT (SELECT count(*) FROM {0}), (SELECT coalesce(max(rowid), 0) FROM {0})"
         tables = ("claim", "outcome", "answer", "attempt", "child", "decision")
-        return "-".join(f"{n}.{last}" for table in tables for n, last in self._rows(query.format(table)))
+        facts = [f"{n}.{last}" for table in tables for n, last in self._rows(query.format(table))]
+        seen = next(iter(self._rows("SELECT count(*), coalesce(max(seen_us), 0) FROM evidence")))
+        return "-".join([*facts, f"{seen[0]}.{seen[1]}"])
 
     def outcomes(self) -> Iterator[Settled]:
         """Yield every settled batch, by number."""
-        query = (
-            "SELECT batch, state, attempts, first_us, settled_us, http, code, sentence, request_id, replayed, missing "
-            "FROM outcome ORDER BY batch"
-        )
-        for batch, state, attempts, first_us, settled_us, http, code, sentence, *others in self._rows(query):
+        query = "SELECT * FROM outcome ORDER BY batch"
+        for batch, state, attempts, first_us, settled_us, http, code, sentence, *others in self._facts(query):
             request_id, replayed, missing = others
             yield Settled(
-                batch=batch,  # type: ignore[arg-type]  # SQLite's columns have the types of the schema
-                state=State(str(state)),
-                attempts=attempts,  # type: ignore[arg-type]
-                first_us=first_us,  # type: ignore[arg-type]
-                settled_us=settled_us,  # type: ignore[arg-type]
-                http=http,  # type: ignore[arg-type]
-                code=str(code or ""),
-                sentence=str(sentence or ""),
-                request_id=str(request_id or ""),
-                replayed=str(replayed or ""),
-                missing=missing,  # type: ignore[arg-type]
+                batch=batch,
+                state=State(state),
+                attempts=attempts,
+                first_us=first_us,
+                settled_us=settled_us,
+                http=http,
+                code=code or "",
+                sentence=sentence or "",
+                request_id=request_id or "",
+                replayed=replayed or "",
+                missing=missing,
             )
 
     def settled(self) -> Iterator[tuple[int, str]]:
@@ -157,13 +137,11 @@ class JournalReader:
 
     def open_claims(self) -> Iterator[Claim]:
         """Yield the claims without an outcome, oldest first."""
-        query = (
-            "SELECT c.batch, c.since_us, c.since_boot_us, c.server_us, p.boot FROM claim c JOIN process p "
-            "ON p.id = c.process WHERE c.batch NOT IN (SELECT batch FROM outcome) ORDER BY c.since_us, c.batch"
-        )
-        for batch, since_us, boot_us, server_us, boot in self._rows(query):
-            since = Instant(wall_us=since_us, boot_us=boot_us, boot=boot)  # type: ignore[arg-type]
-            yield Claim(batch=batch, since=since, server_us=server_us)  # type: ignore[arg-type]
+        query = "SELECT * FROM claim WHERE batch NOT IN (SELECT batch FROM outcome) ORDER BY since_us, batch"
+        boots = dict(self._rows("SELECT id, boot FROM process"))  # type: ignore[arg-type, var-annotated]  # two columns
+        for batch, process, since_us, boot_us, server_us in self._facts(query):
+            since = Instant(wall_us=since_us, boot_us=boot_us, boot=boots.get(process))
+            yield Claim(batch=batch, since=since, server_us=server_us)
 
     def last_attempts(self) -> dict[int, tuple[int, int | None, int, str, str]]:
         """Return, per unsettled batch: how many attempts, the first's start, the last's http, code and sentence."""
@@ -182,60 +160,68 @@ class JournalReader:
             yield int(batch), Executed(str(executed))  # type: ignore[call-overload]
 
     def children(self) -> Iterator[Child]:
-        """Yield the parts of split batches, in the order of their creation."""
-        query = "SELECT batch, parent, positions, idempotency_key, cause FROM child ORDER BY batch DESC"
-        for batch, parent, positions, key, cause in self._rows(query):
+        """Yield the batches that are parts of others, in the order of their creation."""
+        query = "SELECT * FROM child ORDER BY batch DESC"
+        for batch, parent, positions, channels, generation, _, key, cause in self._facts(query):
             yield Child(
-                id=int(batch),  # type: ignore[call-overload]
-                parent=int(parent),  # type: ignore[call-overload]
-                positions=unpack_positions(positions),  # type: ignore[arg-type]
-                key=str(key),
-                cause=str(cause),
+                id=batch,
+                parent=parent,
+                positions=unpack_positions(positions),
+                key=key,
+                cause=cause,
+                channels=tuple(Channel(each) for each in channels.split("+") if each),
+                generation=generation,
             )
 
     def blames(self) -> dict[int, dict[int, tuple[str, str]]]:
         """Return, per batch, the positions that the API refused by name, with code and sentence."""
         blamed: dict[int, dict[int, tuple[str, str]]] = {}
-        for batch, position, code, sentence in self._rows("SELECT batch, position, code, sentence FROM blame"):
-            blamed.setdefault(int(batch), {})[int(position)] = (str(code), str(sentence))  # type: ignore[call-overload]
+        for batch, position, code, sentence in self._facts("SELECT * FROM blame"):
+            blamed.setdefault(batch, {})[position] = (code, sentence)
         return blamed
+
+    def evidence(self) -> dict[int, dict[tuple[int, Channel], str]]:
+        """Return, per batch, the message ids that a look-up found, by position and channel."""
+        found: dict[int, dict[tuple[int, Channel], str]] = {}
+        for batch, position, channel, message_id, _, _ in self._facts("SELECT * FROM evidence"):
+            found.setdefault(batch, {})[position, Channel(channel)] = message_id
+        return found
+
+    def decisions(self) -> Iterator[Decided]:
+        """Yield what people decided, in order."""
+        for at_us, who, what, batch, note in self._facts(
+            "SELECT at_us, who, what, batch, note, crc FROM decision ORDER BY id"
+        ):
+            yield Decided(at_us=at_us, who=who, what=Decision(what), batch=batch, note=note)
 
     def answers(self) -> Iterator[tuple[int, bytes]]:
         """Yield number and raw answer of every accepted batch, by number."""
-        for batch, body in self._rows("SELECT batch, body FROM answer ORDER BY batch"):
+        for batch, body in self._facts("SELECT * FROM answer ORDER BY batch"):
             try:
-                answer = unpack_answer(body)  # type: ignore[arg-type]
+                answer = unpack_answer(body)
             except OSError as error:
                 raise StoreDamaged(f"{self._path}: the answer to batch {batch} is damaged ({error})") from error
-            yield int(batch), answer  # type: ignore[call-overload]
+            yield batch, answer
+
+    def last_host(self) -> str | None:
+        """Return the machine whose process worked on the run last, or ``None``."""
+        row = next(iter(self._rows("SELECT host FROM process ORDER BY id DESC LIMIT 1")), None)
+        return None if row is None else str(row[0])
 
     def first_claim_us(self) -> int | None:
         """Return when the first batch was claimed, or ``None``: nothing has ever left."""
         return next(iter(self._rows("SELECT min(since_us) FROM claim")))[0]  # type: ignore[return-value]
 
     def damage(self) -> str | None:
-        """Return what SQLite's own integrity check finds, or ``None``."""
+        """Return what SQLite's own integrity check finds, or ``None``; raise when a row is damaged."""
         found = [str(row[0]) for row in self._rows("PRAGMA integrity_check")]
-        return None if found == ["ok"] else "; ".join(found[:3])
+        if found != ["ok"]:
+            return "; ".join(found[:3])
+        for table in ("claim", "attempt"):  # the others are read whole by whoever verifies
+            for _ in self._facts(f"SELECT * FROM {table}"):  # noqa: S608 - one of our own two words
+                pass
+        return None
 
 
-def pack_answer(body: bytes) -> bytes:
-    """Compress an answer where that pays."""
-    return body if len(body) < _SMALL else bytes(pa.Codec("zstd", 1).compress(body, asbytes=True))
-
-
-def unpack_answer(stored: bytes) -> bytes:
-    """Return the answer as it was received."""
-    if not stored.startswith(_ZSTD_MAGIC):
-        return stored
-    return bytes(pa.input_stream(pa.py_buffer(stored), compression="zstd").read())
-
-
-def pack_positions(positions: tuple[int, ...]) -> bytes:
-    """Write positions as unsigned 32-bit numbers, little-endian."""
-    return b"".join(position.to_bytes(4, "little") for position in positions)
-
-
-def unpack_positions(stored: bytes) -> tuple[int, ...]:
-    """Read what :func:`pack_positions` wrote."""
-    return tuple(int.from_bytes(stored[at : at + 4], "little") for at in range(0, len(stored), 4))
+def _table_of(query: str) -> str:
+    return query.split(" FROM ", maxsplit=1)[1].split(maxsplit=1)[0]

@@ -5,6 +5,7 @@ sending. So one pass in sending order spills what each delivery got (message id,
 group of the list; a second pass in list order joins each row group with its spill. Neither holds the whole list.
 """
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from broadcaster.core.words import Status
 from broadcaster.errors import StoreDamaged
 from broadcaster.operations import OPERATIONS
 from broadcaster.store.batchfacts import BatchFacts
-from broadcaster.store.facts import Facts
+from broadcaster.store.facts import SKIPPED, Facts
 from broadcaster.store.files import TEMPORARY, disk_errors, replacing
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.parquet import reading, writing
@@ -129,7 +130,7 @@ class _Spill:
 
     def write(self) -> int:
         """Write the spill files; return how many message ids clash."""
-        if not self._facts.settled:
+        if not self._facts.settled and not self._facts.evidence:
             return 0
         with ExitStack() as stack, JournalReader(self._plan.run_dir.journal) as journal:
             stack.callback(self._close)
@@ -142,6 +143,8 @@ class _Spill:
                     body, upcoming = upcoming[1], next(answers, None)
                 if batch.id in self._facts.settled:
                     self._settle(batch, rows, body, children)
+                elif batch.id in self._facts.evidence or self._plan.part_of(batch.id).head.kind == "retry":
+                    self._emit(rows, batch, None)  # of a retry also without: the refusal before is no longer the word
         if not self._hashes:
             return 0
         hashes = np.concatenate(self._hashes)
@@ -152,19 +155,24 @@ class _Spill:
             writer.close()
 
     def _settle(self, batch: Batch, rows: NDArray[np.int64], body: bytes | None, children: dict[int, bytes]) -> None:
-        """Spill one settled batch, and what became of its parts when it was split."""
-        if body is not None:
-            self._emit(rows, batch.id, self._ids(batch, body))
-        else:
-            self._emit(rows, batch.id, [None] * batch.deliveries)
+        """Spill one settled batch, and what became of its parts."""
+        self._emit(rows, batch, body)
         for number, positions in self._table.children_of(batch.id):
             child, part_of_rows = self._facts.children[number], rows[np.array(positions)]
             if number in self._facts.settled:
                 self._settle(child, part_of_rows, children.get(number), children)
             else:
-                self._emit(part_of_rows, number, [None] * child.deliveries)
+                self._emit(part_of_rows, child, None)
 
-    def _ids(self, batch: Batch, body: bytes) -> list[str | None]:
+    def _ids(self, batch: Batch, body: bytes | None) -> list[str | None]:
+        """Return the message ids of a batch's deliveries, by its answer and by what look-ups found."""
+        nothing: list[str | None] = [None] * batch.deliveries
+        ids = nothing if body is None else self._answered(batch, body)
+        for (position, channel), message_id in self._facts.evidence.get(batch.id, {}).items():
+            ids[position * len(batch.channels) + batch.channels.index(channel)] = message_id
+        return ids
+
+    def _answered(self, batch: Batch, body: bytes) -> list[str | None]:
         part = self._plan.part_of(batch.id) if batch.id >= 0 else self._plan.parts[-1]
         try:
             return list(OPERATIONS[part.head.operation].read(batch, body).message_ids)
@@ -173,15 +181,15 @@ class _Spill:
                 f"{self._plan.run_dir.journal}: the answer to batch {batch.id} cannot be read"
             ) from error
 
-    def _emit(self, rows: NDArray[np.int64], batch: int, ids: list[str | None]) -> None:
+    def _emit(self, rows: NDArray[np.int64], batch: Batch, body: bytes | None) -> None:
         """Spill deliveries, recipients outermost; a later word on the same delivery replaces an earlier one."""
-        channels = self._table.channels
-        every = np.repeat(rows, channels)
-        which = np.tile(self._table.channel_ranks, len(rows))
+        ids = self._ids(batch, body)
+        every = np.repeat(rows, len(batch.channels))
+        which = np.tile(np.array([self._table.ranks[each] for each in batch.channels], dtype=np.int8), len(rows))
         found = [each for each in ids if each is not None]
         self._hashes.append(np.fromiter(map(hash, found), dtype=np.int64, count=len(found)))
         message_ids = pa.array(ids, pa.string())
-        index = self._table.index(batch)
+        index = self._table.index(batch.id)
         for part in self._plan.parts:
             local = every - part.head.first_row
             here = (local >= 0) & (local < part.head.rows)
@@ -234,10 +242,15 @@ def _join(part: Part, group: int, rows: pa.Table, table: BatchFacts, spilled: Pa
     excluded = settled_by < 0
     wide = rows.take(pa.array(np.repeat(np.arange(count), width)))
     columns = table.columns(settled_by)
-    lacking = (columns["status"] == table.ACCEPTED) & message_ids.is_null().to_numpy(zero_copy_only=False) & ~excluded
-    status = np.where(excluded, table.EXCLUDED, np.where(lacking, table.IN_DOUBT, columns["status"]))
-    reason = _choose(excluded, lacking, wide["reason"].cast(pa.string()), _MISSING[0], columns["reason"])
-    error = _choose(excluded, lacking, wide["error"], _MISSING[1], columns["error"])
+    known = message_ids.is_valid().to_numpy(zero_copy_only=False)
+    lacking = (columns["status"] == table.ACCEPTED) & ~known & ~excluded
+    cases = [excluded, known, lacking & columns["waived"], lacking]  # the first that holds decides
+    status = np.select(
+        cases, [table.EXCLUDED, table.ACCEPTED, table.EXCLUDED, table.IN_DOUBT], default=columns["status"]
+    ).astype(np.int8)
+    nothing = pa.nulls(count * width, pa.string())
+    reason = _choose(cases, [wide["reason"].cast(pa.string()), nothing, SKIPPED[0], _MISSING[0]], columns["reason"])
+    error = _choose(cases, [wide["error"], nothing, SKIPPED[1], _MISSING[1]], columns["error"])
     return pa.table(
         {
             "input_row": wide["input_row"],
@@ -265,10 +278,12 @@ def _join(part: Part, group: int, rows: pa.Table, table: BatchFacts, spilled: Pa
     )
 
 
-def _choose(
-    excluded: NDArray[np.bool_], lacking: NDArray[np.bool_], local: pa.Array, missing: str, settled: pa.Array
-) -> pa.Array:
-    return pc.if_else(pa.array(excluded), local, pc.if_else(pa.array(lacking), missing, settled))
+def _choose(cases: Sequence[NDArray[np.bool_]], texts: Sequence[pa.Array | str], otherwise: pa.Array) -> pa.Array:
+    """Return, per delivery, the text of the first case that holds."""
+    chosen = otherwise
+    for case, text in reversed(list(zip(cases, texts, strict=True))):
+        chosen = pc.if_else(pa.array(case), text, chosen)
+    return chosen
 
 
 def read_manifest(run_dir: str | Path) -> "pd.DataFrame":

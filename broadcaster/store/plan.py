@@ -5,6 +5,7 @@ sending. Row numbers and batch numbers run on over the parts. Nothing frozen is 
 the digests of both tables and of the part before it, and without it the part does not exist.
 """
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from broadcaster.core.values import Batch, Child, Message, Scope
+from broadcaster.core.values import Batch, Message, Scope
 from broadcaster.core.words import Channel, Mode
 from broadcaster.errors import BelongsToAnother, StoreDamaged
 from broadcaster.store.files import digest, write_atomically
@@ -206,13 +207,24 @@ class Plan:
 
     @property
     def deliveries(self) -> int:
-        """Messages that all parts ask for."""
-        return sum(part.head.deliveries for part in self.parts)
+        """Messages that all parts ask for; one that was refused and is asked for again is one."""
+        return sum(part.head.deliveries for part in self._counted)
 
     @property
     def recipients(self) -> int:
         """People whom all parts message."""
-        return sum(part.head.recipients for part in self.parts)
+        return sum(part.head.recipients for part in self._counted)
+
+    @property
+    def _counted(self) -> tuple[Part, ...]:
+        """The parts that bring people into the plan: a retry messages people of earlier parts."""
+        return (self.parts[0], *(part for part in self.parts[1:] if part.head.kind != "retry"))
+
+    @property
+    def keys_sha256(self) -> str:
+        """Digest of all idempotency keys: plans that agree in it send the same requests."""
+        keys = [part.head.keys_sha256 for part in self.parts]
+        return keys[0] if len(keys) == 1 else hashlib.sha256("\n".join(keys).encode()).hexdigest()
 
     @property
     def excluded(self) -> dict[str, int]:
@@ -242,7 +254,7 @@ class Plan:
                     numbers = file.read_row_group(group, columns=["batch"])["batch"].to_numpy()
                     chosen = np.ones(len(numbers), dtype=bool) if wanted is None else wanted(numbers)
                     if chosen.any():
-                        yield from _batches(file.read_row_group(group), np.flatnonzero(chosen).tolist())
+                        yield from _batches(part.head, file.read_row_group(group), np.flatnonzero(chosen).tolist())
 
     def read_with_rows(self) -> Iterator[tuple[Batch, NDArray[np.int64]]]:
         """Yield every planned batch in sending order with the row numbers of its recipients."""
@@ -252,7 +264,7 @@ class Plan:
                     table = file.read_row_group(group).combine_chunks()
                     rows = table["rows"].chunk(0)
                     flat, starts = rows.values.to_numpy(), rows.offsets.to_pylist()
-                    for at, batch in enumerate(_batches(table, list(range(table.num_rows)))):
+                    for at, batch in enumerate(_batches(part.head, table, list(range(table.num_rows)))):
                         yield batch, flat[starts[at] : starts[at + 1]]
 
     def fetch(self, numbers: Sequence[int]) -> dict[int, Batch]:
@@ -273,19 +285,6 @@ class Plan:
         return sizes
 
 
-def child_batch(parent: Batch, child: Child) -> Batch:
-    """Return a split batch's child as a batch of its own."""
-    return Batch(
-        id=child.id,
-        key=child.key,
-        to=tuple(parent.to[position] for position in child.positions),
-        channels=parent.channels,
-        parameters=parent.parameters,
-        send_at=parent.send_at,
-        parent=parent.id,
-    )
-
-
 def write_head(run_dir: RunDir, head: Head) -> None:
     """Freeze a part: from here on it exists."""
     write_atomically(run_dir.head(head.part), head.to_json())
@@ -296,7 +295,7 @@ def parse_channels(written: str) -> tuple[Channel, ...]:
     return tuple(Channel(word) for word in written.split("+"))
 
 
-def _batches(table: pa.Table, chosen: list[int]) -> Iterator[Batch]:
+def _batches(head: Head, table: pa.Table, chosen: list[int]) -> Iterator[Batch]:
     table = table.combine_chunks()
     to = table["to"].chunk(0)
     numbers, starts = to.values.to_pylist(), to.offsets.to_pylist()
@@ -312,4 +311,5 @@ def _batches(table: pa.Table, chosen: list[int]) -> Iterator[Batch]:
             channels=known[channels[at]],
             parameters=parameters[at].encode(),
             send_at=send_at[at],
+            generation=head.generation,
         )

@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from broadcaster.clock import wall_us
-from broadcaster.errors import ConfigError, RunLocked
+from broadcaster.errors import BelongsToAnother, ConfigError, RunLocked
 from broadcaster.store.files import TEMPORARY, disk_errors
 
 _OURS = frozenset({"run.lock", "plan.json", "journal.sqlite", "simulator.sqlite", "manifest.parquet"})
@@ -66,6 +66,11 @@ class RunDir:
         """State of the embedded simulator (simulated mode only)."""
         return self.path / "simulator.sqlite"
 
+    @property
+    def purged(self) -> Path:
+        """The counts of a run whose personal data were removed; while it is here, nothing else is done here."""
+        return self.path / "purged.json"
+
     def head(self, part: int) -> Path:
         """Return the path of ``plan.json``, or of ``plan-N.json`` of a later part."""
         return self.path / _numbered("plan", part, ".json")
@@ -104,10 +109,19 @@ class RunDir:
                 "choose a local directory with --run-dir"
             )
 
+    def require_unpurged(self) -> None:
+        """Raise :class:`BelongsToAnother` when the run's personal data were removed, or are being removed."""
+        if self.purged.exists():
+            raise BelongsToAnother(
+                f"{self.path} was purged: nobody knows any more who is in it, so that nothing can be sent, proved or "
+                f"looked up here again. 'broadcaster status {self.path}' still prints the counts"
+            )
+
     def require_planned(self) -> None:
-        """Raise :class:`ConfigError` when no plan is here."""
+        """Raise :class:`ConfigError` when no plan is here, :class:`BelongsToAnother` when it was purged."""
         if not self.path.is_dir():
             raise ConfigError(f"{self.path}: there is no such run directory")
+        self.require_unpurged()
         if not self.is_planned:
             raise ConfigError(
                 f"{self.path} holds no plan (plan.json); plan it with 'broadcaster plan' or 'broadcaster run'"

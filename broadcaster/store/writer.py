@@ -20,21 +20,25 @@ from types import TracebackType
 from typing import Self
 
 from broadcaster.clock import boot_id, wall_us
-from broadcaster.core.values import Attempt, Blame, Child, Claim, Outcome
+from broadcaster.core.values import Attempt, Blame, Child, Claim, Decided, Evidence, Outcome
 from broadcaster.errors import StoreDamaged, StoreError
 from broadcaster.store.files import replacing
-from broadcaster.store.journal import SCHEMA, VERSION, check_version, journal_errors, pack_answer, pack_positions
+from broadcaster.store.journal import check_version, journal_errors
+from broadcaster.store.rows import (
+    SCHEMA,
+    VERSION,
+    Statement,
+    bearing,
+    blaming,
+    claiming,
+    deciding,
+    noting,
+    proving,
+    settling,
+    unclaiming,
+)
 
-Statement = tuple[str, Sequence[Sequence[object]]]
 _Fact = tuple[list[Statement], asyncio.Future[None]]
-
-_CLAIM = "INSERT OR REPLACE INTO claim VALUES (?, ?, ?, ?, ?)"
-_UNCLAIM = "DELETE FROM claim WHERE batch = ?"
-_OUTCOME = "INSERT INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_ANSWER = "INSERT INTO answer VALUES (?, ?)"
-_ATTEMPT = "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_CHILD = "INSERT INTO child VALUES (?, ?, ?, NULL, ?, ?)"
-_BLAME = "INSERT INTO blame VALUES (?, ?, ?, ?)"
 
 
 class JournalWriter:
@@ -144,7 +148,7 @@ class JournalWriter:
             raise StoreError(f"{self._path}: the journal is closed")
         future: asyncio.Future[None] = self._loop.create_future()
         future.add_done_callback(_retrieve)
-        self._facts.put((statements, future))
+        self._facts.put(([each for each in statements if each[1]], future))
         # A cancelled caller must not cancel the write: the fact is on its way to the disk.
         await asyncio.shield(future)
 
@@ -156,58 +160,31 @@ class JournalWriter:
 
     async def claim(self, claims: Sequence[Claim]) -> None:
         """Write claims, replacing earlier ones of the same batch; durable when it returns."""
-        rows = [(each.batch, self._process, each.since.wall_us, each.since.boot_us, each.server_us) for each in claims]
-        await self._record([(_CLAIM, rows)])
+        await self._record([claiming(claims, process=self._process)])
 
     async def note(self, attempt: Attempt) -> None:
         """Write an attempt that settled nothing; durable when it returns."""
-        await self._record([self._attempt(attempt)])
+        await self._record([noting(attempt, process=self._process)])
 
     async def release(self, batch: int) -> None:
         """Take a claim back: every attempt of the batch is recorded and provably created nothing."""
-        await self._record([(_UNCLAIM, [(batch,)])])
+        await self._record([unclaiming(batch)])
 
     async def settle(self, outcome: Outcome, children: Sequence[Child] = (), blames: Sequence[Blame] = ()) -> None:
         """Write an outcome with all that follows from it, in one transaction; durable when it returns."""
-        row = (
-            outcome.batch,
-            str(outcome.state),
-            outcome.attempts,
-            outcome.first_us,
-            outcome.settled_us,
-            outcome.http,
-            outcome.code,
-            outcome.sentence,
-            outcome.request_id,
-            outcome.replayed,
-            outcome.missing,
-        )
-        statements: list[Statement] = [(_OUTCOME, [row])]
-        if outcome.answer is not None:
-            statements.append((_ANSWER, [(outcome.batch, pack_answer(outcome.answer))]))
-        if children:
-            statements.append(
-                (_CHILD, [(c.id, c.parent, pack_positions(c.positions), c.key, c.cause) for c in children])
-            )
-        if blames:
-            statements.append((_BLAME, [(b.batch, b.position, b.code, b.sentence) for b in blames]))
-        await self._record(statements)
+        await self._record([*settling(outcome), bearing(children), blaming(blames)])
 
-    def _attempt(self, attempt: Attempt) -> Statement:
-        row = (
-            attempt.batch,
-            attempt.n,
-            self._process,
-            attempt.started.wall_us,
-            attempt.ended.wall_us,
-            str(attempt.executed),
-            attempt.http,
-            attempt.code,
-            attempt.request_id,
-            attempt.sentence,
-            attempt.body,
-        )
-        return _ATTEMPT, [row]
+    async def prove(self, evidence: Sequence[Evidence], outcomes: Sequence[Outcome]) -> None:
+        """Write what look-ups found, and how batches that are now known whole ended, in one transaction."""
+        settled = [statement for outcome in outcomes for statement in settling(outcome)]
+        await self._record([proving(evidence, seen_us=wall_us()), *settled])
+
+    async def decide(
+        self, decisions: Sequence[Decided], outcomes: Sequence[Outcome], children: Sequence[Child]
+    ) -> None:
+        """Write what a person decided, with all that follows from it, in one transaction."""
+        settled = [statement for outcome in outcomes for statement in settling(outcome)]
+        await self._record([deciding(decisions), *settled, bearing(children)])
 
 
 def _create(path: Path) -> None:

@@ -7,6 +7,7 @@ the other parts really write.
 import asyncio
 import csv
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import pyarrow as pa
 
 from broadcaster.app.prepare import Ask, Prepared, prepare
 from broadcaster.core.keys import idempotency_key
+from broadcaster.core.split import child_batch
 from broadcaster.core.values import Attempt, Batch, Blame, Child, Claim, Instant, Message, Outcome, Scope
 from broadcaster.core.words import Channel, Executed, Mode, State
 from broadcaster.job.load import job_from, render_campaign
@@ -26,7 +28,8 @@ from broadcaster.lists.read import ListSource
 from broadcaster.operations import OPERATIONS
 from broadcaster.planning.followup import Known
 from broadcaster.planning.pipeline import Audience, Built, Wording, build_part
-from broadcaster.store.plan import Plan, child_batch
+from broadcaster.store.plan import Plan
+from broadcaster.store.rows import checksum
 from broadcaster.store.rundir import RunDir
 from broadcaster.store.writer import JournalWriter
 
@@ -306,3 +309,12 @@ def record(plan: Plan, *facts: Claim | Attempt | Settling) -> None:
                         await journal.settle(fact.outcome, fact.children, fact.blames)
 
     asyncio.run(write())
+
+
+def reseal(db: sqlite3.Connection) -> None:
+    """Give every row of a journal that was tampered with its right checksum again."""
+    for table in ("claim", "outcome", "answer", "attempt", "child", "blame", "evidence"):
+        columns = [str(row[1]) for row in db.execute(f"PRAGMA table_info({table})")][:-1]
+        for row in db.execute(f"SELECT {', '.join(columns)} FROM {table}").fetchall():
+            where = " AND ".join(f"{name} IS ?" for name in columns)
+            db.execute(f"UPDATE {table} SET crc = ? WHERE {where}", (checksum(row), *row))

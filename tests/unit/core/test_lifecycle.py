@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from broadcaster.core.lifecycle import TRANSITIONS, BatchState, Event, IllegalMove, advance
 
-SETTLED = {BatchState.ACCEPTED, BatchState.REJECTED, BatchState.SPLIT}
+SETTLED = {BatchState.ACCEPTED, BatchState.REJECTED, BatchState.SPLIT, BatchState.RESENT, BatchState.SKIPPED}
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,8 @@ SETTLED = {BatchState.ACCEPTED, BatchState.REJECTED, BatchState.SPLIT}
         (BatchState.IN_DOUBT, Event.REPEAT, BatchState.IN_DOUBT),
         (BatchState.IN_DOUBT, Event.ACCEPT, BatchState.ACCEPTED),
         (BatchState.IN_DOUBT, Event.PROVE, BatchState.ACCEPTED),
+        (BatchState.IN_DOUBT, Event.RESEND, BatchState.RESENT),
+        (BatchState.IN_DOUBT, Event.SKIP, BatchState.SKIPPED),
     ],
 )
 def test_a_batch_moves(state: BatchState, event: Event, expected: BatchState) -> None:
@@ -46,7 +48,7 @@ def test_an_illegal_move_is_a_value_error() -> None:
 
 
 @given(st.lists(st.sampled_from(Event)))
-def test_what_was_once_in_doubt_ends_accepted_or_stays_in_doubt(events: list[Event]) -> None:
+def test_what_was_once_in_doubt_is_accepted_or_decided_by_a_person_or_stays_in_doubt(events: list[Event]) -> None:
     state, doubted = BatchState.PENDING, False
     for event in events:
         try:
@@ -54,4 +56,5 @@ def test_what_was_once_in_doubt_ends_accepted_or_stays_in_doubt(events: list[Eve
         except IllegalMove:
             continue
         doubted = doubted or state is BatchState.IN_DOUBT
-        assert not doubted or state in {BatchState.IN_DOUBT, BatchState.ACCEPTED}
+        left = {BatchState.IN_DOUBT, BatchState.ACCEPTED, BatchState.RESENT, BatchState.SKIPPED}
+        assert not doubted or state in left

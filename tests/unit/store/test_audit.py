@@ -24,6 +24,7 @@ from support.plans import (
     phone,
     record,
     rejected,
+    reseal,
 )
 
 from broadcaster.store.audit import audit
@@ -69,6 +70,7 @@ def sql(*statements: str, rebuild: bool = False) -> Tamper:
         with closing(sqlite3.connect(plan.run_dir.journal)) as db, db:
             for statement in statements:
                 db.execute(statement)
+            reseal(db)
         if rebuild:
             build(plan)
 
@@ -139,6 +141,7 @@ def id_of_another(plan: Plan) -> None:
         ((body,),) = db.execute("SELECT body FROM answer WHERE batch = -1").fetchall()
         body = body.replace(message_id(phone(9), "sms").encode(), message_id(phone(0), "sms").encode())
         db.execute("UPDATE answer SET body = ? WHERE batch = -1", (body,))
+        reseal(db)
     build(plan)
 
 
@@ -216,8 +219,8 @@ def test_a_plan_that_was_never_sent_passes(tmp_path: Path) -> None:
             id="another batch's key",
         ),
         # The journal.
-        pytest.param(sql("INSERT INTO claim VALUES (99, 1, 1, 1, 1)"), 3, "batch 99", id="a claim of nothing"),
-        pytest.param(sql("INSERT INTO claim VALUES (-9, 1, 1, 1, 1)"), 3, "batch -9", id="a claim of no child"),
+        pytest.param(sql("INSERT INTO claim VALUES (99, 1, 1, 1, 1, 0)"), 3, "batch 99", id="a claim of nothing"),
+        pytest.param(sql("INSERT INTO claim VALUES (-9, 1, 1, 1, 1, 0)"), 3, "batch -9", id="a claim of no child"),
         pytest.param(sql("DELETE FROM answer WHERE batch = 0"), 3, "batch 0 is accepted without", id="no answer"),
         pytest.param(
             sql("UPDATE outcome SET state = 'rejected' WHERE batch = 0"),
@@ -254,7 +257,7 @@ def test_a_plan_that_was_never_sent_passes(tmp_path: Path) -> None:
             id="a column of another type",
         ),
         pytest.param(
-            sql("INSERT INTO attempt (batch, n, executed) SELECT parent, 1, 'unknown' FROM child LIMIT 1"),
+            sql("INSERT INTO attempt (batch, n, executed, crc) SELECT parent, 1, 'unknown', 0 FROM child LIMIT 1"),
             3,
             "split although an earlier attempt may have executed",
             id="a split after a doubt",

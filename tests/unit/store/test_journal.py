@@ -30,15 +30,9 @@ from support.plans import (
 from broadcaster.core.values import Batch, Blame, Child, Claim, Instant, Outcome
 from broadcaster.core.words import Channel, State, Status
 from broadcaster.errors import BelongsToAnother, BroadcasterError, StoreDamaged, StoreError
-from broadcaster.store import journal as journal_module
 from broadcaster.store.facts import Facts
-from broadcaster.store.journal import (
-    JournalReader,
-    pack_answer,
-    pack_positions,
-    unpack_answer,
-    unpack_positions,
-)
+from broadcaster.store.journal import JournalReader
+from broadcaster.store.rows import VERSION, pack_answer, pack_positions, unpack_answer, unpack_positions
 from broadcaster.store.writer import JournalWriter
 
 TO = tuple(f"+141555501{n:02}" for n in range(6))
@@ -504,7 +498,7 @@ def test_a_journal_of_our_own_is_taken(path: Path) -> None:
 
 def test_another_version_is_refused(path: Path) -> None:
     with closing(sqlite3.connect(fill(path))) as db:
-        db.execute(f"PRAGMA user_version = {journal_module.VERSION + 1}")
+        db.execute(f"PRAGMA user_version = {VERSION + 1}")
 
     assert taken(path) == [BelongsToAnother, BelongsToAnother]
 
@@ -538,7 +532,7 @@ async def test_a_damaged_answer_is_refused(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE answer SET body = substr(body, 1, length(body) - 5)")
 
-    with JournalReader(path) as reader, pytest.raises(StoreDamaged, match="answer to batch 0 is damaged"):
+    with JournalReader(path) as reader, pytest.raises(StoreDamaged, match="a row of answer is damaged"):
         list(reader.answers())
 
 

@@ -10,11 +10,12 @@ import pytest
 from numpy.typing import NDArray
 from support.plans import extend_plan, make_plan, people, phone
 
+from broadcaster.core.split import child_batch
 from broadcaster.core.values import Child
 from broadcaster.core.words import Channel
 from broadcaster.errors import BelongsToAnother, ConfigError, StoreDamaged
 from broadcaster.planning import bodies
-from broadcaster.store.plan import Head, Plan, child_batch, parse_channels
+from broadcaster.store.plan import Head, Plan, parse_channels
 from broadcaster.store.rundir import RunDir
 
 TABLES: dict[str, dict[str, Any]] = {

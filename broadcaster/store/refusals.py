@@ -1,0 +1,97 @@
+"""Who was refused: the rows on which the last word is a refusal that provably created nothing.
+
+Only these may be planned again. Everything else stays out: what is pending or in doubt, what was accepted, and what a
+person decided about deliveries in doubt, also where a later attempt was refused, because an earlier one may have
+arrived.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from broadcaster.core.values import Batch
+from broadcaster.core.words import State
+from broadcaster.store.facts import Facts
+from broadcaster.store.journal import JournalReader
+from broadcaster.store.plan import Plan
+
+RETRY = "retry"
+"""The kind of a part that sends to rows of earlier parts again."""
+
+_Born = Mapping[int, list[tuple[int, tuple[int, ...]]]]  # parent → number and positions of each child
+
+
+def refused_rows(plan: Plan, facts: Facts) -> NDArray[np.int64]:
+    """Return the rows that were refused on every channel, in list order: the later part's word counts.
+
+    Raises:
+        StoreError: when plan or journal cannot be read.
+    """
+    born = _children(plan, facts)
+    refused = np.zeros(plan.rows, dtype=bool)
+    for batch, rows in plan.read_with_rows():
+        refused[rows] = _by_position(batch, facts, born)
+    return np.flatnonzero(refused)
+
+
+def unfounded(plan: Plan, facts: Facts) -> Iterator[str]:
+    """Yield, as sentences, what retry parts send to although nobody had refused it before."""
+    born = _children(plan, facts)
+    numbers = _numbers(plan)
+    refused = np.zeros(plan.rows, dtype=bool)
+    spoken = np.full(plan.rows, -1, dtype=np.int16)  # the part with the last word
+    for batch, rows in plan.read_with_rows():
+        head = plan.part_of(batch.id).head
+        if head.kind == RETRY:
+            if rows.max(initial=0) >= plan.rows or rows.min(initial=0) < 0:
+                yield f"batch {batch.id} sends to a row again that the plan does not have"
+                return
+            if len(np.unique(rows)) != len(rows) or (spoken[rows] == head.part).any():
+                yield f"batch {batch.id} sends to a row twice in one retry"
+            if not refused[rows].all():
+                row = int(rows[~refused[rows]][0])
+                yield f"batch {batch.id} sends to row {row} again, which nobody had refused"
+            if not np.array_equal(numbers[rows], _digits(batch.to)):
+                yield f"batch {batch.id} sends to other numbers than its rows have"
+        refused[rows] = _by_position(batch, facts, born)
+        spoken[rows] = head.part
+
+
+def has_retries(plan: Plan) -> bool:
+    """Whether any part of *plan* sends to rows of earlier parts again."""
+    return any(part.head.kind == RETRY for part in plan.parts)
+
+
+def _by_position(batch: Batch, facts: Facts, born: _Born) -> NDArray[np.bool_]:
+    """Return which recipients of *batch* were refused, by position."""
+    refused = np.zeros(len(batch.to), dtype=bool)
+    match facts.state(batch.id):
+        case State.REJECTED:
+            refused[:] = True
+        case State.SPLIT:
+            refused[list(facts.blames.get(batch.id, ()))] = True
+            for number, positions in born.get(batch.id, ()):
+                refused[list(positions)] = _by_position(facts.children[number], facts, born)
+        case _:  # the children of any other state stand for deliveries that may have arrived before
+            pass
+    return refused
+
+
+def _children(plan: Plan, facts: Facts) -> _Born:
+    born: dict[int, list[tuple[int, tuple[int, ...]]]] = {}
+    if facts.children:
+        with JournalReader(plan.run_dir.journal) as journal:
+            for child in journal.children():
+                born.setdefault(child.parent, []).append((child.id, child.positions))
+    return born
+
+
+def _numbers(plan: Plan) -> NDArray[np.int64]:
+    """Return every row's number as digits; 0 where there is none."""
+    found = [_digits(column["to"].to_pylist()) for part in plan.parts for column in part.read_rows(["to"])]
+    return np.concatenate(found)
+
+
+def _digits(numbers: "list[str | None] | tuple[str, ...]") -> NDArray[np.int64]:
+    return np.array([int(number[1:]) if number else 0 for number in numbers], dtype=np.int64)
