@@ -17,9 +17,12 @@ _COMMANDS = {
     "plan": "Freeze a job's plan and print it. Needs neither network nor key.",
     "test": "Send a job's message once, to a number of your own.",
     "resume": "Go on with a stopped run.",
+    "resolve": "List what is in doubt, or decide about it.",
+    "retry-failed": "Send again what definitely did not arrive, under new keys.",
     "status": "Where a run stands.",
     "verify": "Prove that every row of a run is accounted for.",
     "manifest": "Build a run's manifest anew.",
+    "purge": "Remove a finished run's personal data; keep the counts.",
     "rehearse": "Send a whole job to a simulator with faults, kill it, and prove that nobody got it twice.",
     "simulate": "Start a local Sent API to try things on.",
 }
@@ -38,7 +41,7 @@ class _Commands(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"broadcaster.cli.{cmd_name}").command
+        command: click.Command = import_module(f"broadcaster.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

@@ -1,8 +1,9 @@
 """Whether a batch with an unresolved attempt may be sent again: only while the API surely remembers its key.
 
-The age of a claim is bounded by two clocks that lie in different ways. Inside one start of the machine the boot clock
-decides alone: nobody can set it, and it counts through sleep. Otherwise the larger of what the wall clock and the API's
-own clock say. Whatever cannot be bounded counts as too old.
+The age of a claim is bounded by clocks that lie in different ways. Inside one start of the machine the boot clock
+tells: nobody can set it, and it counts through sleep, but not while a snapshot of the machine lies on a disk. Otherwise
+the wall clock tells. The API's own clock can make an age larger, never smaller. Whatever cannot be bounded counts as
+too old.
 
 Reads no clock itself.
 """
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from broadcaster.core.values import Claim, Instant
 from broadcaster.core.words import Repeat
 
+MARGIN_SHARE = 1 / 24  # of the window that we stay away from its end: one hour of a day
 _US = 1_000_000
 
 
@@ -63,14 +65,15 @@ def may_repeat(
 def _age_us(claim: Claim, now: Instant, *, server_us: int | None) -> int | str:
     """Return the largest age that a usable clock tells, or the reason why none does."""
     since = claim.since
+    told_us = 0 if server_us is None or claim.server_us is None else server_us - claim.server_us
     if since.boot_us is not None and now.boot_us is not None and since.boot is not None and since.boot == now.boot:
         age_us = now.boot_us - since.boot_us
-        return age_us if age_us >= 0 else "The machine's clock has gone backwards since the attempt."
+        return max(age_us, told_us) if age_us >= 0 else "The machine's clock has gone backwards since the attempt."
     wall_us = now.wall_us - since.wall_us
     if wall_us < 0:
         return "The clock has gone backwards since the attempt."
     if server_us is not None and claim.server_us is not None:
-        return max(wall_us, server_us - claim.server_us)
+        return max(wall_us, told_us)
     if since.boot is None or now.boot is None:
         # Nothing tells whether the wall clock was set in between.
         return "No clock tells how long ago the attempt was."

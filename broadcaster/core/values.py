@@ -64,7 +64,8 @@ class Batch:
 
     ``to`` is in sending order. ``channels`` is never empty; ``(Channel.AUTO,)`` lets the API pick. ``parameters`` is a
     canonical JSON object, spliced into the body as it is. Planned batches count from 0; children of a split are
-    numbered -1, -2, … and name their ``parent``. ``generation`` tells apart equal bodies that are meant to be sent again.
+    numbered -1, -2, … and name their ``parent``. ``generation`` tells equal
+    bodies apart that are meant to be sent again.
     """
 
     id: int

@@ -54,7 +54,11 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"{path}: {error.strerror or error}; nothing more is sent until it can be written") from error
+        what = os.strerror(error.errno) if error.errno else error  # pyarrow's own text is longer and says less
+        raise StoreError(
+            f"{path}: {what}; nothing more is sent until that is mended: make room or allow writing, then run the same "
+            "command again"
+        ) from error
 
 
 def digest(path: Path) -> str:

@@ -91,7 +91,8 @@ class JournalReader:
 
     def _rows(self, query: str, *parameters: object) -> Iterator[tuple[object, ...]]:
         with journal_errors(self._path):
-            yield from self._db.execute(query, parameters)
+            for row in self._db.execute(query, parameters):  # noqa: UP028 - "yield from" would close the cursor when
+                yield row  # it is dropped half read, after its database perhaps, which is an error that nobody sees
 
     def _facts(self, query: str, *parameters: object) -> Iterator[tuple[Any, ...]]:
         """Yield whole rows of a table without their checksums, which are right."""
@@ -202,6 +203,11 @@ class JournalReader:
             except OSError as error:
                 raise StoreDamaged(f"{self._path}: the answer to batch {batch} is damaged ({error})") from error
             yield batch, answer
+
+    def answer(self, batch: int) -> bytes:
+        """Return the raw answer of an accepted batch."""
+        ((_, body),) = self._facts("SELECT * FROM answer WHERE batch = ?", batch)
+        return unpack_answer(body)
 
     def last_host(self) -> str | None:
         """Return the machine whose process worked on the run last, or ``None``."""

@@ -75,6 +75,8 @@ def _by_position(batch: Batch, facts: Facts, born: _Born) -> NDArray[np.bool_]:
                 refused[list(positions)] = _by_position(facts.children[number], facts, born)
         case _:  # the children of any other state stand for deliveries that may have arrived before
             pass
+    # The API said no, and a look-up found a message all the same: whatever that means, not a second one.
+    refused[[position for position, _ in facts.evidence.get(batch.id, ())]] = False
     return refused
 
 

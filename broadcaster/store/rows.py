@@ -134,7 +134,7 @@ def bearing(children: Sequence[Child]) -> Statement:
     return _checked(
         _CHILD,
         [
-            (c.id, c.parent, pack_positions(c.positions), "+".join(c.channels), c.generation, None, c.key, c.cause)
+            (c.id, c.parent, pack_positions(c.positions), "+".join(c.channels), c.generation, None, c.key, str(c.cause))
             for c in children
         ],
     )

@@ -4,6 +4,7 @@ The lock is the kernel's (``flock``): it goes when its holder dies, however it d
 lock file for messages only; nothing is decided by it.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -102,6 +103,10 @@ class RunDir:
             if found and found.isdisjoint(_OURS):
                 raise ConfigError(f"{self.path} is not empty and no run directory; choose another --run-dir")
             self.path.chmod(0o700)
+        self.require_local()
+
+    def require_local(self) -> None:
+        """Raise :class:`ConfigError` on a network file system, where SQLite's journal and the lock do not hold."""
         kind = filesystem(self.path)
         if kind in _NETWORK_FILESYSTEMS:
             raise ConfigError(
@@ -132,8 +137,10 @@ class RunDir:
         """Hold the run's lock.
 
         Raises:
+            ConfigError: on a network file system, where no lock holds.
             RunLocked: when another process holds it; the sentence names that process.
         """
+        self.require_local()  # it may have been moved there since it was made
         lock = FileLock(self.lock, timeout=_LOCK_S, mode=0o600)
         with disk_errors(self.lock):
             try:
@@ -176,8 +183,10 @@ class RunDir:
         lock = FileLock(self.lock, timeout=0)
         try:
             lock.acquire()
-        except (Timeout, OSError):
+        except Timeout:
             return True
+        except OSError as error:
+            return error.errno != errno.EROFS  # where nobody can write, nobody works
         lock.release()
         return False
 

@@ -194,6 +194,9 @@ def _create(path: Path) -> None:
         with closing(sqlite3.connect(temporary, isolation_level=None)) as db:
             db.execute("PRAGMA journal_mode = OFF")  # no second file; half a one is thrown away anyway
             db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+            # Here and not in the file that counts: a switch that broke off there would leave a rollback journal, and
+            # no reader, who may not roll back, could ever open the file again.
+            db.execute("PRAGMA journal_mode = WAL")
 
 
 def _ready(path: Path, db: sqlite3.Connection) -> None:
