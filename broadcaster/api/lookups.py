@@ -5,22 +5,17 @@ is not needed is not looked at.
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
-from broadcaster.core.values import Heard, Lost, Reply, Request, Unsent
+from broadcaster.api.asking import Sending, data_of, find, get, read_as, refused, said
+from broadcaster.core.values import Heard, Reply
 from broadcaster.core.words import Channel
-from broadcaster.errors import AccountRefused, ContractBroken, RequestRefused, TemplateUnusable, Unreachable
-from broadcaster.operations.envelope import hear_error
+from broadcaster.errors import ContractBroken, TemplateUnusable
 
-Sending = Callable[[Request], Awaitable[Reply | Lost | Unsent]]
-T = TypeVar("T")
-
-_UNREADABLE = "The API answers a look-up in a form that cannot be read."
 _PAGE_SIZE = 100
 _MOST_PAGES = 50  # of templates whose names resemble the one looked for
 _FALLBACK_LETTERS = 32  # of the digest that stands for an account without an id
@@ -45,11 +40,6 @@ class Template:
     status: str
     channels: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
-
-
-class _Answer(msgspec.Struct):
-    data: Any
-    success: bool = True
 
 
 class _Me(msgspec.Struct):
@@ -89,8 +79,8 @@ async def me(send: Sending) -> Account:
         RequestRefused: the address does not know this request.
         ContractBroken: the answer says nothing of an account.
     """
-    reply = await _get(send, "/v3/me")
-    found = _as(_Me, _data(reply))
+    reply = await get(send, "/v3/me")
+    found = read_as(_Me, data_of(reply))
     if not (found.id or found.name):
         raise ContractBroken("The API does not say which account the key belongs to.")
     return Account(
@@ -146,64 +136,26 @@ def template_problems(template: Template, *, channels: Collection[Channel], para
 
 
 async def _template_by_id(send: Sending, template_id: str) -> Template:
-    reply = await _get(send, f"/v3/templates/{quote(template_id, safe='')}", template=True)
-    return _known(_as(_Template, _data(reply)))
+    reply = await find(send, f"/v3/templates/{quote(template_id, safe='')}")
+    if not isinstance(reply, Heard):
+        return _known(read_as(_Template, data_of(reply)))
+    if reply.status in {400, 404}:  # 400: the id is not of the right form
+        raise TemplateUnusable(f"The API does not know the template (HTTP {reply.status}).{said(reply)}")
+    raise refused(reply)
 
 
 async def _search(send: Sending, name: str) -> Sequence[_Template]:
     found: list[_Template] = []
     for page in range(1, _MOST_PAGES + 1):
         path = f"/v3/templates?page={page}&page_size={_PAGE_SIZE}&search={quote(name, safe='')}"
-        data = _data(await _get(send, path))
+        data = data_of(await get(send, path))
         if isinstance(data, list):
-            return found + _as(list[_Template], data)
-        listed = _as(_Templates, data)
+            return found + read_as(list[_Template], data)
+        listed = read_as(_Templates, data)
         found += listed.templates or listed.items or []
         if listed.pagination is None or not listed.pagination.has_more:
             break
     return found
-
-
-async def _get(send: Sending, path: str, *, template: bool = False) -> Reply:
-    """Return an answer of the 2xx class; everything else is the error that it means."""
-    result = await send(Request(method="GET", path=path))
-    if not isinstance(result, Reply):
-        raise Unreachable(f"The API does not answer ({result.reason}).")
-    if 200 <= result.status < 300:  # noqa: PLR2004 - the success class
-        return result
-    heard = hear_error((), result)
-    said = f" It says: {heard.sentence}" if heard.sentence else ""
-    if _of_the_account(heard):
-        raise AccountRefused(f"The API refuses the key or the account (HTTP {heard.status}).{said}")
-    if heard.status >= 500 or heard.status in {408, 429}:  # noqa: PLR2004 - what another try may cure
-        raise Unreachable(f"The API does not serve requests at the moment (HTTP {heard.status}).{said}")
-    if template and heard.status in {400, 404}:  # 400: the id is not of the right form
-        raise TemplateUnusable(f"The API does not know the template (HTTP {heard.status}).{said}")
-    raise RequestRefused(f"The address refuses a look-up (HTTP {heard.status}); check that it is the API's.{said}")
-
-
-def _of_the_account(heard: Heard) -> bool:
-    return heard.status in {401, 403} or heard.code.startswith("AUTH_") or heard.code == "RESOURCE_014"
-
-
-def _data(reply: Reply) -> object:
-    """Return the ``data`` of an answer, undecoded."""
-    try:
-        answer = msgspec.json.decode(reply.body, type=_Answer)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ContractBroken(_UNREADABLE) from None
-    if not answer.success:
-        raise ContractBroken(_UNREADABLE)
-    data: object = answer.data
-    return data
-
-
-def _as(kind: type[T], data: object) -> T:
-    """Decode *data* as far as *kind* names its fields."""
-    try:
-        return msgspec.convert(data, type=kind)
-    except msgspec.ValidationError:
-        raise ContractBroken(_UNREADABLE) from None
 
 
 def _known(found: _Template) -> Template:

@@ -11,6 +11,7 @@ from broadcaster.api import lookups
 from broadcaster.app.conclude import Conclusion, conclude, counted
 from broadcaster.app.parts import VERSION, Access, Line, line
 from broadcaster.clock import SystemClock, wall_us
+from broadcaster.core.doubt import MARGIN_SHARE
 from broadcaster.core.halt import must_halt
 from broadcaster.core.values import Batch, Tally
 from broadcaster.core.words import Channel
@@ -36,7 +37,6 @@ from broadcaster.store.plan import Head, Plan
 from broadcaster.store.writer import JournalWriter
 
 _FEW = 256  # batches that are decoded at a time
-_MARGIN_SHARE = 1 / 24  # of the idempotency window: one hour of a day (send-protocol.md A2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +185,7 @@ async def _send(
                     message=head.message,
                     operation=OPERATIONS[head.operation],
                     window_s=api.idempotency_window,
-                    margin_s=api.idempotency_window * _MARGIN_SHARE,
+                    margin_s=api.idempotency_window * MARGIN_SHARE,
                     give_up_after_s=settings.safety.give_up_after,
                 ),
                 send=api_line.send,
@@ -247,10 +247,10 @@ def _register(plan: Plan, *, window_s: float) -> None:
             campaign=plan.head.campaign,
             run=known["run"],
             run_dir=plan.run_dir.path,
-            keys_sha256=plan.head.keys_sha256,
+            keys_sha256=plan.keys_sha256,
         ),
         now_us=wall_us(),
-        window_s=window_s * (1 - _MARGIN_SHARE),
+        window_s=window_s * (1 - MARGIN_SHARE),
     )
 
 

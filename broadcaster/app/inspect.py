@@ -5,27 +5,42 @@ from pathlib import Path
 from typing import Any
 
 from broadcaster.app.conclude import Conclusion, conclude, counted
-from broadcaster.errors import DifferenceFound
+from broadcaster.errors import DifferenceFound, ExitCode
 from broadcaster.store.audit import Audit, audit
 from broadcaster.store.facts import Facts, tally
 from broadcaster.store.plan import Plan
+from broadcaster.store.purge import Record, read_record
 from broadcaster.store.rundir import RunDir
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Where a run stands; ``holder`` names the process that is working on it now."""
+    """Where a run stands; ``holder`` names the process that is working on it now.
+
+    ``purged`` is what is left of it when its personal data were removed.
+    """
 
     conclusion: Conclusion
     holder: str | None
     batches: int
     settled: int
     in_doubt: int
+    purged: Record | None = None
 
 
 def status(path: Path) -> Standing:
     """Read where the run in *path* stands; works while it runs."""
     run_dir = RunDir(path)
+    record = read_record(run_dir)
+    if record is not None:
+        return Standing(
+            conclusion=Conclusion(code=ExitCode(record.exit_code), counts=record.counts, summary=record.summary),
+            holder=run_dir.holder() if run_dir.is_in_use() else None,
+            batches=record.batches,
+            settled=record.batches,
+            in_doubt=0,
+            purged=record,
+        )
     plan = Plan.open(run_dir)
     facts = Facts.read(plan)
     return Standing(

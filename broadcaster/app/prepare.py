@@ -67,7 +67,9 @@ def locate(job: Job, ask: Ask) -> tuple[RunDir, str]:
         earlier = _unfinished(job.campaign, ask)
         if earlier is not None:
             return earlier
-    return RunDir(ask.run_dir or campaign_dir(ask.runs, campaign, ask.mode)), campaign
+    run_dir = RunDir(ask.run_dir or campaign_dir(ask.runs, campaign, ask.mode))
+    run_dir.require_unpurged()
+    return run_dir, campaign
 
 
 def _unfinished(template: str, ask: Ask) -> tuple[RunDir, str] | None:
@@ -75,6 +77,8 @@ def _unfinished(template: str, ask: Ask) -> tuple[RunDir, str] | None:
     found: list[tuple[int, RunDir, str]] = []
     for path in ask.runs.glob("*/plan.json"):
         run_dir = RunDir(path.parent)
+        if run_dir.purged.exists():  # somebody stopped the purge halfway
+            continue
         plan = Plan.open(run_dir)
         if plan.head.campaign_template == template and plan.head.mode == ask.mode:
             counts = tally(plan, Facts.read(plan))
@@ -87,11 +91,12 @@ def prepare(job: Job, ask: Ask, *, run_dir: RunDir, campaign: str, profile: str 
     """Open the frozen plan of a job, or freeze one; the caller holds the lock.
 
     Raises:
-        BelongsToAnother: the directory holds the plan of another job or list.
+        BelongsToAnother: the directory holds the plan of another job or list, or was purged.
         ListUnusable: the list cannot be read, nobody on it can be messaged, or ``strict`` and a number is invalid.
         CountUnexpected: the plan does not have the size that was expected or allowed.
         ConfigError: a key of the job does not fit the list.
     """
+    run_dir.require_unpurged()  # again: somebody may have held the lock until now
     try:
         reading = _open(job)
     except ListUnusable as error:

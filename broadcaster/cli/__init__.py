@@ -17,6 +17,7 @@ _COMMANDS = {
     "plan": "Freeze a job's plan and print it. Needs neither network nor key.",
     "test": "Send a job's message once, to a number of your own.",
     "resume": "Go on with a stopped run.",
+    "reconcile": "Look deliveries in doubt up at the API.",
     "resolve": "List what is in doubt, or decide about it.",
     "retry-failed": "Send again what definitely did not arrive, under new keys.",
     "status": "Where a run stands.",

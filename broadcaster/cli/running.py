@@ -13,15 +13,17 @@ import click
 
 from broadcaster.app.conclude import Conclusion, conclude
 from broadcaster.app.deliver import Settings, deliver, has_work
-from broadcaster.app.parts import SIMULATOR_URL, access, run_loop
+from broadcaster.app.parts import SIMULATOR_URL, access, mode_of, run_loop
 from broadcaster.app.prepare import Ask, Prepared, locate, prepare, unplan
+from broadcaster.app.retry import add_retry
 from broadcaster.cli.screen import Watcher, busy, console, show_plan
 from broadcaster.core.words import Mode
-from broadcaster.errors import ConfigError, ExitCode
+from broadcaster.errors import BelongsToAnother, ConfigError, ExitCode
 from broadcaster.job.load import load_job
 from broadcaster.job.model import Job, Limits
 from broadcaster.job.settings import load_settings, profile_id
 from broadcaster.planning.preview import Preview, preview
+from broadcaster.planning.retry import preview_retry
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.plan import Plan
 from broadcaster.store.rundir import RunDir
@@ -106,6 +108,27 @@ def run_job(job: Job, ask: Ask, *, yes: bool, preflight: bool, as_json: bool) ->
         return _send(plan, settings, as_json=as_json)
 
 
+def check_same_run(plan: Plan, *, simulate: bool, sandbox: bool) -> None:
+    """Refuse flags and environment that are not the frozen plan's.
+
+    Raises:
+        BelongsToAnother: it was planned in another mode or for another profile.
+    """
+    where = plan.run_dir.path
+    asked = mode_of(simulate=simulate, sandbox=sandbox)
+    if asked is not Mode.LIVE and asked != plan.head.mode:
+        raise BelongsToAnother(f"{where} was planned as {plan.head.mode}, not as {asked}; leave the flag out")
+    profile = profile_id(os.environ)
+    if profile != plan.head.profile:
+        raise BelongsToAnother(
+            f"{where} was planned for {_named(plan.head.profile)}, and SENT_PROFILE_ID names {_named(profile)}"
+        )
+
+
+def _named(profile: str | None) -> str:
+    return f"profile {profile}" if profile else "no profile"
+
+
 def resume_run(plan: Plan, *, yes: bool, preflight: bool, as_json: bool) -> ExitCode:
     """Go on with a frozen plan; the caller holds the lock."""
     settings = Settings.of(plan.head, preflight=preflight)
@@ -119,6 +142,35 @@ def resume_run(plan: Plan, *, yes: bool, preflight: bool, as_json: bool) -> Exit
             click.echo("Nothing was sent.", err=True)
             return ExitCode.STOPPED
     return _send(plan, settings, as_json=as_json)
+
+
+def retry_run(plan: Plan, *, expect_recipients: int | None, yes: bool, preflight: bool, as_json: bool) -> ExitCode:
+    """Add whoever was refused to a frozen plan as a part of its own and send it; the caller holds the lock."""
+    settings = Settings.of(plan.head, preflight=preflight)
+    if plan.head.mode != Mode.SIMULATED:
+        load_settings(os.environ)  # no key, no part
+    with busy("planning …"):
+        longer = add_retry(plan, expect_recipients=expect_recipients)
+    if longer is None:
+        conclusion = conclude(plan)
+        why = ": what was rejected may have arrived by an earlier attempt" if conclusion.counts.rejected else ""
+        click.echo(f"There is nothing to retry{why}; nothing was sent.", err=True)
+        return tell(plan, conclusion, as_json=as_json)
+    limits = settings.limits
+    shown = preview_retry(
+        longer, requests_per_minute=limits.requests_per_minute, messages_per_minute=limits.messages_per_minute
+    )
+    show_plan(shown)
+    agreed = False
+    try:
+        agreed = _confirmed(longer, shown, yes=yes, fresh=True)
+    finally:
+        if not agreed:
+            unplan(longer)
+    if not agreed:
+        click.echo("Nothing was sent, and the plan is what it was.", err=True)
+        return ExitCode.STOPPED
+    return _send(longer, settings, as_json=as_json)
 
 
 def _send(plan: Plan, settings: Settings, *, as_json: bool) -> ExitCode:
@@ -188,7 +240,9 @@ def _confirmed(plan: Plan, shown: Preview, *, yes: bool, fresh: bool) -> bool:
         return True
     _require_answer(yes=yes)
     count = plan.parts[-1].head.recipients if begun else shown.recipients
-    people = f"{count:,} {'more ' if begun else ''}{'person' if count == 1 else 'people'}"
+    again = plan.parts[-1].head.kind == "retry"
+    people = f"{count:,} {'more ' if begun and not again else ''}{'person' if count == 1 else 'people'}"
+    people += " again" if again else ""
     where = {"live": "", "sandbox": " in Sent's sandbox", "simulated": " in the simulator"}[shown.mode]
     if count <= _TYPE_THE_COUNT or shown.mode != Mode.LIVE:
         return click.confirm(f"Send to {people}{where}?", err=True)

@@ -1,9 +1,9 @@
 """The one line in which every attempt waits for its turn and, where it needs one, for its claim.
 
 Theory of operation. The pace is taken *before* the claim: a claim must not age while its request waits. Whoever is at
-the head waits for the limit; those behind it whose turn needs no wait join it, and the claims of the group are
-committed together: one fsync serves many. First come, first served, so that a large batch is never starved by small
-ones.
+the head waits until the guard lets it pass, and for the limit; those behind it whose turn needs no wait join it, and
+the claims of the group are committed together: one fsync serves many. First come, first served, so that a large batch
+is never starved by small ones.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from broadcaster.clock import Clock
 from broadcaster.core.values import Batch, Claim, Instant
+from broadcaster.engine.guard import Guard
 from broadcaster.engine.ports import Budget, Journal
 from broadcaster.engine.servertime import ServerTime
 from broadcaster.engine.stop import Stop
@@ -30,8 +31,11 @@ class _Wish:
 class Dispatcher:
     """Grants turns and claims, in order."""
 
-    def __init__(self, *, budget: Budget, journal: Journal, clock: Clock, stop: Stop, server_time: ServerTime) -> None:
+    def __init__(
+        self, *, budget: Budget, guard: Guard, journal: Journal, clock: Clock, stop: Stop, server_time: ServerTime
+    ) -> None:
         self._budget = budget
+        self._guard = guard
         self._journal = journal
         self._clock = clock
         self._stop = stop
@@ -52,16 +56,16 @@ class Dispatcher:
         """Serve the line until cancelled."""
         while True:
             group = [await self._line.get()]
-            if not await self._turn(group[0].batch.deliveries):
+            if not await self._turn(group[0].batch):
                 self._refuse(group)
                 continue
             while not self._line.empty():
                 following = self._line.get_nowait()
-                if not self._budget.ready(following.batch.deliveries):
+                if not (self._guard.closed and self._budget.ready(following.batch.deliveries)):
                     # It was taken out of the line, so it is served next: before anybody who came later.
                     await self._grant(group)
                     group = [following]
-                    if not await self._turn(following.batch.deliveries):
+                    if not await self._turn(following.batch):
                         self._refuse(group)
                         group = []
                         break
@@ -70,17 +74,22 @@ class Dispatcher:
                 group.append(following)
             await self._grant(group)
 
-    async def _turn(self, messages: int) -> bool:
-        """Wait for a turn, but not beyond a drain; return whether it was given."""
-        if self._stop.draining:
-            return False
-        if self._budget.ready(messages):
-            await self._budget.turn(messages)
-            return True
-        return await self._stop.unless_drained(self._budget.turn(messages))
+    async def _turn(self, batch: Batch) -> bool:
+        """Wait until the guard and the limit let *batch* pass, but not beyond a drain; return whether both did."""
+        while await self._guard.passes(batch.id):
+            if self._budget.ready(batch.deliveries):
+                await self._budget.turn(batch.deliveries)
+            elif not await self._stop.unless_drained(self._budget.turn(batch.deliveries)):
+                return False
+            if self._guard.holds(batch.id):
+                return True
+            # The API began to fail while this turn waited: the turn is lost, nothing was claimed.
+        return False
 
     async def _grant(self, group: list[_Wish]) -> None:
-        group = [wish for wish in group if not wish.granted.done()]  # a sender that is gone sends nothing
+        for gone in (wish for wish in group if wish.granted.done()):  # its sender is gone, so that it sends nothing
+            self._guard.leave(gone.batch.id)
+        group = [wish for wish in group if not wish.granted.done()]
         since, server_us = Instant.at(self._clock.reading()), self._server_time.now_us()
         claims = {
             wish.batch.id: Claim(batch=wish.batch.id, since=since, server_us=server_us)
@@ -90,7 +99,9 @@ class Dispatcher:
         if claims:
             await self._journal.claim(list(claims.values()))
         for wish in group:
-            if not wish.granted.done():
+            if wish.granted.done():
+                self._guard.leave(wish.batch.id)
+            else:
                 wish.granted.set_result(claims.get(wish.batch.id))
 
     def _refuse(self, group: list[_Wish]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from broadcaster.clock import Clock
 from broadcaster.engine.dispatch import Dispatcher
+from broadcaster.engine.guard import Guard
 from broadcaster.engine.ports import Budget, Journal, Observe, Send
 from broadcaster.engine.sender import Sender
 from broadcaster.engine.servertime import ServerTime
@@ -63,7 +64,8 @@ async def execute(
     """
     work = Work(room=2 * concurrency, stop=stop)
     server_time = ServerTime(clock=clock, told_us=server_us)
-    line = Dispatcher(budget=budget, journal=journal, clock=clock, stop=stop, server_time=server_time)
+    guard = Guard(terms=terms, senders=concurrency, stop=stop, observe=observe, clock=clock)
+    line = Dispatcher(budget=budget, guard=guard, journal=journal, clock=clock, stop=stop, server_time=server_time)
     shared = Shared(server_time=server_time, next_child=next_child, bisections=terms.bisections)
     sender = Sender(
         terms=terms,
@@ -71,6 +73,7 @@ async def execute(
         journal=journal,
         budget=budget,
         line=line,
+        guard=guard,
         stop=stop,
         observe=observe,
         clock=clock,

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from broadcaster.core.retry import RetryPolicy
+from broadcaster.core.breaker import BreakerPolicy
+from broadcaster.core.retry import RetryBudget, RetryPolicy
 from broadcaster.core.values import Message
 from broadcaster.core.words import On5xx
 from broadcaster.engine.servertime import ServerTime
@@ -19,6 +20,8 @@ class Terms:
     margin_s: float
     give_up_after_s: float
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retry_budget: RetryBudget = field(default_factory=RetryBudget)
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     on_5xx: On5xx = On5xx.RETRY
     bisections: int = 40  # requests that looking for an unnamed bad recipient may cost in one run
 
@@ -28,7 +31,6 @@ class Shared:
 
     def __init__(self, *, server_time: ServerTime, next_child: int, bisections: int) -> None:
         self.server_time = server_time
-        self.silent_since_s: float | None = None  # the first failure since the API last answered
         self.next_child = next_child
         self.bisections_left = bisections
         self.largest_answer_row: float | None = None  # bytes of an accepting answer, per delivery

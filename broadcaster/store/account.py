@@ -81,7 +81,8 @@ def register(launch: Launch, *, now_us: int, window_s: float) -> bool:
                     f"{here} is a copy of {run_dir}, which has the same journal; go on there, or remove it first"
                 )
         for _, run_dir, keys, first_us in others:
-            if keys != launch.keys_sha256 or now_us - first_us > window_s * _US or now_us < first_us:
+            protected = keys == launch.keys_sha256 and first_us <= now_us <= first_us + window_s * _US
+            if not protected or _left_its_plan(Path(run_dir)):
                 raise BelongsToAnother(
                     f"campaign {launch.campaign!r} of this account was sent from {run_dir}; go on there with "
                     f"'broadcaster resume {run_dir}', or give the job another campaign name. Sending it from a second "
@@ -95,6 +96,18 @@ def register(launch: Launch, *, now_us: int, window_s: float) -> bool:
     return bool(others)
 
 
+def _left_its_plan(run_dir: Path) -> bool:
+    """Whether the run in *run_dir* sent parts of batches, whose keys its plan does not have.
+
+    The API remembers no refusal: the whole batch, from elsewhere, could be accepted after its parts were.
+    """
+    journal = run_dir / "journal.sqlite"
+    if not journal.exists():
+        return False
+    with JournalReader(journal) as reader:
+        return next(reader.children(), None) is not None
+
+
 def sent_elsewhere(*, account: str, mode: str, campaign: str, run: str) -> list[str]:
     """Return the directories of other runs that have sent this campaign."""
     with _registry() as db:
@@ -103,6 +116,13 @@ def sent_elsewhere(*, account: str, mode: str, campaign: str, run: str) -> list[
             (account, mode, campaign, run),
         ).fetchall()
     return [run_dir for (run_dir,) in found]
+
+
+def run_dirs(fingerprint: str) -> list[Path]:
+    """Return the directories of every run that was sent with an account."""
+    with _registry() as db:
+        found = db.execute("SELECT DISTINCT run_dir FROM campaign WHERE account = ? ORDER BY run_dir", (fingerprint,))
+        return [Path(run_dir) for (run_dir,) in found.fetchall()]
 
 
 def mark_purged(launch: Launch, *, now_us: int) -> None:

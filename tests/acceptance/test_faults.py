@@ -2,6 +2,7 @@
 
 import csv
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -62,6 +63,21 @@ def test_retry_after_holds_for_everybody(cli: Cli, sim: Simulator) -> None:
     waits = [(us - received[at][0]) / 1e6 for us, _ in received[at + 1 :]]
     assert [wait for wait in waits if 0.6 < wait < 0.9] == []
     assert max(waits) >= 0.9
+
+
+def test_an_api_that_is_down_is_left_alone_until_one_request_finds_it_well_again(cli: Cli, sim: Simulator) -> None:
+    cli.people(30)
+    cli.job(limits={"batch_size": 1, "concurrency": 8})
+    sim.set_faults([{"on": _SEND, "nth": list(range(2, 18)), "do": "status", "status": 500}])  # all senders, twice
+    ended = cli("run", "job.toml", "--yes")
+    assert ended.code == 0, ended.stderr
+    assert ended.stderr.count("one request at a time tries whether it answers again") == 1
+    received_s = [each["received_us"] / 1e6 for each in sends(sim)]
+    assert len(received_s) == 30 + 16
+    pauses = [later - earlier for earlier, later in pairwise(received_s)]
+    (paused,) = (at for at, pause in enumerate(pauses) if pause > 4)  # for five seconds, and never again
+    assert paused >= 16  # after the last failure
+    matches(cli.home / "runs/acceptance", sim.messages())
 
 
 BROKEN: dict[str, dict[str, Any]] = {

@@ -51,9 +51,11 @@ OPTIONS = {
     "plan": "--run-dir --expect-recipients --strict --extend --simulate --sandbox --json --date",
     "test": "--to --simulate --sandbox --json",
     "resume": "--yes --expect-recipients --simulate --sandbox --json --no-preflight",
+    "retry-failed": "--yes --expect-recipients --simulate --sandbox --json --no-preflight",
     "status": "--json",
     "verify": "--json",
     "manifest": "--json",
+    "purge": "--yes --json",
     "simulate": "--host --port --state",
 }
 

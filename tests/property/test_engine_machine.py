@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,14 +18,19 @@ from support.doubles import ManualClock, Recorder, SteppingStop
 from support.engine import HOUR_S, TERMS, make_batch
 from support.world import Fault, SlowTurns, Wire, World
 
+from broadcaster.core.breaker import BreakerPolicy
 from broadcaster.core.lifecycle import BatchState
+from broadcaster.core.retry import RetryBudget
 from broadcaster.core.words import State
 from broadcaster.engine.run import execute
+from broadcaster.engine.terms import Terms
 from broadcaster.engine.work import Task
 from broadcaster.errors import StoreError
 
 BATCHES, SIZE = 6, 3
 PLANNED = tuple(make_batch(number, size=SIZE) for number in range(BATCHES))
+# A breaker that opens with the second failure, and hardly a retry in a hurry.
+JUMPY = replace(TERMS, breaker=BreakerPolicy(least=3, in_a_row=2, rounds=0), retry_budget=RetryBudget(left=1))
 EVERYBODY = tuple(number for batch in PLANNED for number in batch.to)
 
 
@@ -44,10 +50,11 @@ class Machine(RuleBasedStateMachine):
         faults=st.lists(st.sampled_from(Fault), max_size=12),
         concurrency=st.integers(1, 4),
         turns_h=st.lists(st.sampled_from([0.0, 0.0, 0.5, 14.0, 23.5]), max_size=6),
+        jumpy=st.booleans(),
     )
-    def run(self, faults: Sequence[Fault], concurrency: int, turns_h: Sequence[float]) -> None:
+    def run(self, faults: Sequence[Fault], concurrency: int, turns_h: Sequence[float], *, jumpy: bool) -> None:
         """A process: it ends by itself, is stopped, or dies."""
-        asyncio.run(self._process(faults, concurrency, turns_h))
+        asyncio.run(self._process(faults, concurrency, turns_h, terms=JUMPY if jumpy else TERMS))
         self.check()
 
     @rule(hours=st.sampled_from([0.1, 1, 6, 12, 21, 22.9, 24, 30]))
@@ -74,7 +81,9 @@ class Machine(RuleBasedStateMachine):
         self.check()
         self.check_the_end()
 
-    async def _process(self, faults: Sequence[Fault], concurrency: int, turns_h: Sequence[float]) -> None:
+    async def _process(
+        self, faults: Sequence[Fault], concurrency: int, turns_h: Sequence[float], *, terms: Terms = TERMS
+    ) -> None:
         world, stop = self.world, SteppingStop(self.world.clock)
         world.journal.reopen()
         world.journal.fail_at = None
@@ -86,7 +95,7 @@ class Machine(RuleBasedStateMachine):
         running = asyncio.ensure_future(
             execute(
                 self._tasks(),
-                terms=TERMS,
+                terms=terms,
                 send=Wire(world, faults, stop=stop, crash=crash),
                 journal=world.journal,
                 budget=SlowTurns(world, [hours * HOUR_S for hours in turns_h]),

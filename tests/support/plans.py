@@ -19,7 +19,19 @@ import pyarrow as pa
 from broadcaster.app.prepare import Ask, Prepared, prepare
 from broadcaster.core.keys import idempotency_key
 from broadcaster.core.split import child_batch
-from broadcaster.core.values import Attempt, Batch, Blame, Child, Claim, Instant, Message, Outcome, Scope
+from broadcaster.core.values import (
+    Attempt,
+    Batch,
+    Blame,
+    Child,
+    Claim,
+    Decided,
+    Evidence,
+    Instant,
+    Message,
+    Outcome,
+    Scope,
+)
 from broadcaster.core.words import Channel, Executed, Mode, State
 from broadcaster.job.load import job_from, render_campaign
 from broadcaster.job.model import Job
@@ -294,7 +306,7 @@ def divided(parent: Batch, *, blamed: Sequence[int], children: Sequence[Child] =
     )
 
 
-def record(plan: Plan, *facts: Claim | Attempt | Settling) -> None:
+def record(plan: Plan, *facts: Claim | Attempt | Settling | Evidence | Decided) -> None:
     """Write *facts* into the plan's journal, in this order, by the journal's own writer."""
 
     async def write() -> None:
@@ -307,6 +319,10 @@ def record(plan: Plan, *facts: Claim | Attempt | Settling) -> None:
                         await journal.note(fact)
                     case Settling():
                         await journal.settle(fact.outcome, fact.children, fact.blames)
+                    case Evidence():
+                        await journal.prove([fact], [])
+                    case Decided():
+                        await journal.decide([fact], [], [])
 
     asyncio.run(write())
 

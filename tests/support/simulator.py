@@ -171,10 +171,39 @@ class Simulator:
         """Return the request log, in order of receipt. ``status`` is ``None`` where no answer left."""
         return self._rows("SELECT * FROM request ORDER BY n")
 
+    def from_here(self) -> "Stretch":
+        """Return a view of what is received and created from now on, for tests that share a simulator."""
+        return Stretch(self, len(self.requests()), len(self.messages()))
+
+    def from_start(self) -> "Stretch":
+        """Return a view of all that was ever received and created."""
+        return Stretch(self, 0, 0)
+
     def _rows(self, query: str) -> list[dict[str, Any]]:
         with closing(sqlite3.connect(self.state, timeout=10)) as connection:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What a shared simulator has received and created since some moment."""
+
+    simulator: Simulator
+    _requests: int
+    _messages: int
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Return the request log from that moment on."""
+        return self.simulator.requests()[self._requests :]
+
+    def sends(self) -> list[dict[str, Any]]:
+        """Return those of the requests that asked for messages."""
+        return [each for each in self.requests() if each["method"] == "POST"]
+
+    def messages(self) -> list[dict[str, Any]]:
+        """Return the messages created from that moment on."""
+        return self.simulator.messages()[self._messages :]
 
 
 def _flags(options: Mapping[str, Any]) -> list[str]:

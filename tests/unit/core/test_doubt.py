@@ -36,6 +36,9 @@ ROWS = {
     "no boot id, server beyond": (instant(0, None, None), instant(2, None, None), 0, 23, False),
     "no boot id and no server time": (instant(0, None, None), instant(2, None, None), None, None, False),
     "no boot id, server time only now": (instant(0, None, None), instant(2, None, None), None, 2, False),
+    "inside one boot, server knows it is older: a restored snapshot": (instant(0, 5), instant(1, 6), 0, 40, False),
+    "inside one boot, server knows it is younger": (instant(0, 5), instant(30, 35), 0, 1, False),
+    "inside one boot, all agree": (instant(0, 5), instant(1, 6), 0, 1, True),
     "no boot id any more": (instant(0, 5), instant(2, None, None), None, None, False),
 }  # fmt: skip
 

@@ -3,19 +3,25 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
-from support.doubles import SECOND, T0, CountingBudget, FreeBudget, ManualClock
-from support.engine import batches, make_batch
+from support.answers import refuses, unsent
+from support.doubles import SECOND, T0, CountingBudget, FreeBudget, ManualClock, Recorder
+from support.engine import MESSAGE, TERMS, batches, make_batch
 from support.memory import MemoryJournal
 
+from broadcaster.core.breaker import BreakerPolicy
 from broadcaster.core.values import Batch, Claim
 from broadcaster.engine.dispatch import Dispatcher, Drained
+from broadcaster.engine.guard import Guard
 from broadcaster.engine.ports import Budget
 from broadcaster.engine.servertime import ServerTime
 from broadcaster.engine.stop import Stop
+from broadcaster.engine.terms import Terms
 from broadcaster.errors import StoreError
+
+REQUEST = TERMS.operation.request(MESSAGE, make_batch(0))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,13 +34,21 @@ class Line:
     stop: Stop = field(default_factory=Stop)
     admitted: list[int] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
+    terms: Terms = TERMS
     server_time: ServerTime = field(init=False)
+    guard: Guard = field(init=False)
     dispatcher: Dispatcher = field(init=False)
 
     def __post_init__(self) -> None:
         self.server_time = ServerTime(clock=self.clock, told_us=7 * SECOND)
+        self.guard = Guard(terms=self.terms, senders=1, stop=self.stop, observe=Recorder(), clock=self.clock)
         self.dispatcher = Dispatcher(
-            budget=self.budget, journal=self.journal, clock=self.clock, stop=self.stop, server_time=self.server_time
+            budget=self.budget,
+            guard=self.guard,
+            journal=self.journal,
+            clock=self.clock,
+            stop=self.stop,
+            server_time=self.server_time,
         )
 
     async def ask(self, batch: Batch, *, needs_claim: bool = True) -> Claim | None:
@@ -45,6 +59,14 @@ class Line:
             return None
         self.admitted.append(batch.id)
         return claim
+
+    def fail(self, batch: int) -> None:
+        """Tell the guard that the request of *batch* failed."""
+        self.guard.hear(batch, unsent(REQUEST, self.clock))
+
+    def answer(self, batch: int) -> None:
+        """Tell the guard that the request of *batch* was answered."""
+        self.guard.hear(batch, refuses(400)(REQUEST, self.clock))
 
     @contextlib.asynccontextmanager
     async def served(self) -> AsyncIterator[asyncio.TaskGroup]:
@@ -225,6 +247,103 @@ async def test_who_does_not_wait_any_more_is_not_claimed() -> None:
     assert (line.admitted, line.journal.claim_calls) == ([1], [(1,)])
     with pytest.raises(asyncio.CancelledError):
         await gone
+
+
+# ---- while the API fails --------------------------------------------------------------------------------------------
+
+
+def failing(*, open_s: float = 0.0, budget: Budget | None = None) -> Line:
+    """A line whose guard has just opened, by default for no time: one at a time may try."""
+    policy = BreakerPolicy(in_a_row=1, rounds=0, open_s=open_s)
+    line = Line(budget=budget or FreeBudget(), terms=replace(TERMS, breaker=policy))
+    line.fail(99)
+    return line
+
+
+async def test_of_many_wishes_one_is_claimed_and_the_others_wait_for_its_answer() -> None:
+    line = failing()
+    async with line.served() as group:
+        for batch in batches(5):
+            group.create_task(line.ask(batch))
+        await steps()
+        assert (line.admitted, line.journal.claim_calls) == ([0], [(0,)])
+        line.answer(0)
+
+    assert line.journal.claim_calls == [(0,), (1, 2, 3, 4)]
+
+
+async def test_nobody_is_claimed_while_it_is_open_and_a_drain_refuses_whoever_waits() -> None:
+    line = failing(open_s=3600)
+    async with line.served() as group:
+        for batch in batches(3):
+            group.create_task(line.ask(batch))
+        await steps()
+        assert (line.admitted, line.refused) == ([], [])
+        line.stop.drain()
+
+    assert (line.refused, line.journal.calls) == ([0, 1, 2], 0)
+
+
+async def test_a_turn_that_was_waited_for_is_lost_when_the_api_began_to_fail_meanwhile() -> None:
+    budget = CountingBudget()
+    line = Line(budget=budget, terms=replace(TERMS, breaker=BreakerPolicy(in_a_row=1, rounds=0, open_s=3600)))
+    async with line.served() as group:
+        group.create_task(line.ask(make_batch(0)))
+        await budget.asked()
+        line.fail(99)
+        await budget.give(2)
+        await steps()
+        assert (budget.turns, line.journal.calls) == ([2], 0)
+        line.stop.drain()
+
+    assert line.refused == [0]
+
+
+async def test_the_one_that_tries_keeps_its_place_while_it_waits_for_its_turn() -> None:
+    budget = CountingBudget()
+    line = failing(budget=budget)
+    async with line.served() as group:
+        for batch in batches(2):
+            group.create_task(line.ask(batch))
+        await budget.asked()
+        await budget.give(2)
+        await steps()
+        assert (line.admitted, budget.turns) == ([0], [2])
+        line.answer(0)
+
+    assert line.admitted == [0, 1]
+
+
+@pytest.mark.parametrize("moment", ["before", "in line for a turn", "while the claim is written"])
+async def test_when_the_one_that_tries_is_gone_the_next_one_does(moment: str) -> None:
+    budget = CountingBudget()
+    line = failing(budget=budget)
+    gone = asyncio.ensure_future(line.ask(make_batch(0)))
+    await asyncio.sleep(0)
+    if moment == "before":
+        gone.cancel()
+        await budget.give(2)
+    async with line.served() as group:
+        group.create_task(line.ask(make_batch(1)))
+        if moment == "in line for a turn":
+            await budget.asked()
+            gone.cancel()
+            await budget.give(2)
+        if moment == "while the claim is written":
+            line.journal.stalled = asyncio.Event()
+            await budget.asked()
+            await budget.give(2)
+            await steps()
+            assert line.journal.claim_calls == [(0,)]
+            gone.cancel()
+            line.journal.stalled.set()
+
+    assert line.admitted == [1]
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+
+
+# ---- what breaks ----------------------------------------------------------------------------------------------------
 
 
 async def test_a_claim_that_cannot_be_written_admits_nobody_and_ends_the_service() -> None:

@@ -94,7 +94,10 @@ def test_a_full_disk_keeps_the_old_file_and_says_so(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
 
-    assert done.stdout == f"{path}: File too large; nothing more is sent until it can be written\n"
+    assert done.stdout == (
+        f"{path}: File too large; nothing more is sent until that is mended: make room or allow writing, then run the "
+        "same command again\n"
+    )
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -1,0 +1,93 @@
+"""``retry-failed``: a part with what definitely did not arrive, added to the plan of a finished run."""
+
+import os
+from dataclasses import replace
+
+from broadcaster.app.parts import VERSION
+from broadcaster.clock import wall_us
+from broadcaster.errors import BelongsToAnother, CountUnexpected, StoppedEarly
+from broadcaster.operations import OPERATIONS
+from broadcaster.planning.pipeline import discard
+from broadcaster.planning.retry import build_retry, generation
+from broadcaster.store import account
+from broadcaster.store.facts import Facts, tally
+from broadcaster.store.journal import JournalReader
+from broadcaster.store.plan import Plan, write_head
+from broadcaster.store.refusals import RETRY, refused_rows
+
+
+def add_retry(plan: Plan, *, expect_recipients: int | None = None) -> Plan | None:
+    """Freeze a part of *plan* for everybody on whom the last word is a refusal; the caller holds the run's lock.
+
+    Args:
+        plan: of a run that has nothing pending.
+        expect_recipients: how many there must be.
+
+    Returns:
+        The longer plan, or ``None``: there is nobody.
+
+    Raises:
+        StoppedEarly: something is pending.
+        CountUnexpected: there are more or fewer than expected.
+        BelongsToAnother: another directory has sent this campaign and may have reached them.
+        StoreError: when the disk refuses, or plan or journal are damaged.
+    """
+    facts = Facts.read(plan)
+    pending = tally(plan, facts).pending
+    if pending:
+        where = os.fspath(plan.run_dir.path)
+        raise StoppedEarly(
+            f"{pending} deliveries are pending: the run has not ended. 'broadcaster resume {where}' first, then retry"
+        )
+    rows = refused_rows(plan, facts)
+    if expect_recipients is not None and len(rows) != expect_recipients:
+        raise CountUnexpected(
+            f"{len(rows)} recipients can be retried, and --expect-recipients says {expect_recipients}; nothing was sent"
+        )
+    if not len(rows):
+        return None
+    _only_here(plan)
+    part = len(plan.parts)
+    base = next(each.head for each in reversed(plan.parts) if each.head.kind != RETRY)
+    head = replace(base, part=part, kind=RETRY, generation=generation(part), lists=())
+    try:
+        built = build_retry(plan, rows, message=head.message, operation=OPERATIONS[head.operation])
+        write_head(
+            plan.run_dir,
+            replace(
+                head,
+                rows=built.rows,
+                excluded=built.excluded,
+                recipients=built.recipients,
+                deliveries=built.recipients * len(head.channels),
+                batches=built.batches,
+                largest_batch=built.largest_batch,
+                first_row=plan.rows,
+                first_batch=plan.batches,
+                keys_sha256=built.keys_sha256,
+                sha256=built.sha256,
+                previous=plan.fingerprint,
+                code=VERSION,
+                planned_us=wall_us(),
+            ),
+        )
+    except BaseException:
+        discard(plan.run_dir, part)
+        raise
+    return Plan.open(plan.run_dir)
+
+
+def _only_here(plan: Plan) -> None:
+    """Refuse when a second directory has sent the same plan: whom the API refused here it may have accepted there."""
+    with JournalReader(plan.run_dir.journal) as journal:
+        known = journal.meta()
+    if "account" not in known:  # nothing ever left
+        return
+    others = account.sent_elsewhere(
+        account=known["account"], mode=plan.head.mode, campaign=plan.head.campaign, run=known["run"]
+    )
+    if others:
+        raise BelongsToAnother(
+            f"campaign {plan.head.campaign!r} was also sent from {others[0]}: whoever was refused here may have been "
+            "messaged from there. Send to failed.csv under another campaign name"
+        )

@@ -1,0 +1,123 @@
+"""What keeps a run from hammering an API that fails: the breaker, the retry budget, and giving up after long silence.
+
+Theory of operation. One guard hears every result of a run. While the breaker is closed everybody passes. While it is
+open nobody does: who is next in line waits here, before its turn and before its claim, so that nothing ages and nothing
+is dropped. Then one request goes alone, and whatever becomes of it frees its place. A drain ends every wait; so does a
+silence longer than the run's patience, because nobody else would notice it while nobody sends.
+"""
+
+import asyncio
+import math
+
+from broadcaster.clock import Clock
+from broadcaster.core.breaker import Breaker, freed, heard, holds, left_s, may_pass, passed
+from broadcaster.core.retry import given_back, taken
+from broadcaster.core.values import Lost, Reply, Unsent
+from broadcaster.engine.ports import Observe, Waiting
+from broadcaster.engine.stop import Stop
+from broadcaster.engine.terms import Terms
+from broadcaster.errors import Unreachable
+
+BREAKER = "breaker"  # the code of the event
+_OPENED = "The API fails; one request at a time tries whether it answers again."
+_SERVER_ERROR = 500
+_TICK_S = 0.001  # no wait is shorter: a rest below the clock's resolution would never pass
+
+
+class Guard:
+    """What all senders of a run know together of the API's health."""
+
+    def __init__(self, *, terms: Terms, senders: int, stop: Stop, observe: Observe, clock: Clock) -> None:
+        self._policy = terms.breaker.among(senders)
+        self._give_up_after_s = terms.give_up_after_s
+        self._stop = stop
+        self._observe = observe
+        self._clock = clock
+        self._breaker = Breaker()
+        self._retries = terms.retry_budget
+        self._silent_since_s: float | None = None  # the first failure since the API last answered
+        self._decided = asyncio.Event()  # no probe is on its way
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open" if self._breaker.probe is None else "probing"
+        return f"<Guard {state}, {self._retries.left:.0f} retries left>"
+
+    # ---- who may leave ----------------------------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Whether everybody passes without a wait."""
+        return self._breaker.closed
+
+    async def passes(self, batch: int) -> bool:
+        """Wait until *batch* may leave, but not beyond a drain; return whether it may.
+
+        Whoever was let through is heard of with :meth:`hear`, or leaves with :meth:`leave`.
+        """
+        while not self._stop.draining:
+            now_s = self._clock.monotonic()
+            if may_pass(self._breaker, now_s=now_s):
+                self._become(passed(self._breaker, batch, now_s=now_s))
+                return True
+            if self._breaker.probe is None:
+                rest_s = min(left_s(self._breaker, now_s=now_s), self._patience_s(now_s))
+                await self._stop.sleep(max(_TICK_S, rest_s))
+                self.give_up_if_silent()
+            else:
+                await self._stop.unless_drained(self._until_decided())
+        return False
+
+    def holds(self, batch: int) -> bool:
+        """Return whether *batch* may still leave; a breaker that opened after its pass takes it back."""
+        return holds(self._breaker, batch)
+
+    def leave(self, batch: int) -> None:
+        """Hear that *batch* is not on its way any more, whatever became of it. Harmless when said twice."""
+        self._become(freed(self._breaker, batch))
+
+    async def _until_decided(self) -> None:
+        await self._decided.wait()
+
+    def _become(self, breaker: Breaker) -> None:
+        self._breaker = breaker
+        if breaker.probe is None:
+            self._decided.set()
+        else:
+            self._decided.clear()
+
+    # ---- what became of it ------------------------------------------------------------------------------------------
+
+    def hear(self, batch: int, result: Reply | Lost | Unsent) -> None:
+        """Take the result of *batch*'s request. Any status below 500 shows that the API lives."""
+        answered = isinstance(result, Reply) and result.status < _SERVER_ERROR
+        now_s, was_closed = self._clock.monotonic(), self.closed
+        if answered:
+            self._silent_since_s = None
+        elif self._silent_since_s is None:
+            self._silent_since_s = now_s
+        self._become(heard(self._breaker, batch, answered=answered, now_s=now_s, policy=self._policy))
+        if was_closed and not self.closed and not self._stop.draining:  # once, and not with every probe that fails
+            self._observe(Waiting(code=BREAKER, sentence=_OPENED, wait_s=self._breaker.open_s))
+
+    def give_up_if_silent(self) -> None:
+        """Drain the run when the API has not answered for longer than its patience."""
+        now_s = self._clock.monotonic()
+        if self._silent_since_s is not None and now_s - self._silent_since_s >= self._give_up_after_s:
+            minutes = (now_s - self._silent_since_s) / 60
+            self._stop.drain(Unreachable(f"the API has not answered for {minutes:.0f} minutes"))
+
+    def _patience_s(self, now_s: float) -> float:
+        """Return how much longer the silence may last."""
+        return math.inf if self._silent_since_s is None else self._give_up_after_s - (now_s - self._silent_since_s)
+
+    # ---- repeating --------------------------------------------------------------------------------------------------
+
+    def may_hurry(self) -> bool:
+        """Take a retry from the budget; return whether there was one. Without, it goes all the same, but later."""
+        hurried = not self._retries.empty
+        self._retries = taken(self._retries)
+        return hurried
+
+    def accepted(self, *, repeated: bool) -> None:
+        """Hear that a batch was accepted, *repeated* or at its first attempt."""
+        self._retries = given_back(self._retries, repeated=repeated)
