@@ -11,6 +11,7 @@ from broadcaster.api import lookups
 from broadcaster.app.conclude import Conclusion, conclude
 from broadcaster.app.parts import VERSION, Access, line
 from broadcaster.clock import SystemClock, wall_us
+from broadcaster.core.resolution import Doubted
 from broadcaster.core.values import Evidence, Outcome
 from broadcaster.core.words import State
 from broadcaster.engine.ports import Observe
@@ -18,7 +19,7 @@ from broadcaster.engine.stop import Stop, on_signals
 from broadcaster.errors import BelongsToAnother, BroadcasterError
 from broadcaster.job.model import Api, Limits
 from broadcaster.store import account
-from broadcaster.store.doubts import Doubted, deliveries_in_doubt
+from broadcaster.store.doubts import deliveries_in_doubt
 from broadcaster.store.facts import PROVED, Facts
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.known import message_ids
@@ -79,7 +80,7 @@ async def reconcile(plan: Plan, *, to: Access, observe: Observe, progress: Calla
             found = await look_up(_doubts(plan.head, doubted), ask=api_line.ask, known_ids=known, observe=progress)
         with JournalWriter(plan.run_dir.journal, version=VERSION) as journal:
             if found.evidence:
-                await journal.prove(found.evidence, _proved(doubted, found.evidence, facts))
+                await journal.prove(found.evidence, _proved(doubted, found.evidence))
     return Reconciled(found=found, conclusion=conclude(plan), unread=unread)
 
 
@@ -121,7 +122,7 @@ def _doubts(head: Head, doubted: list[Doubted]) -> list[Doubt]:
     ]
 
 
-def _proved(doubted: list[Doubted], evidence: tuple[Evidence, ...], facts: Facts) -> list[Outcome]:
+def _proved(doubted: list[Doubted], evidence: tuple[Evidence, ...]) -> list[Outcome]:
     """Return the outcomes of claimed batches of which nothing is in doubt any more."""
     seen: dict[int, int] = {}
     for each in evidence:
@@ -130,7 +131,7 @@ def _proved(doubted: list[Doubted], evidence: tuple[Evidence, ...], facts: Facts
         Outcome(
             batch=each.batch.id,
             state=State.ACCEPTED,
-            attempts=max(1, facts.tried(each.batch.id)),
+            attempts=max(1, each.attempts),
             first_us=each.since_us,
             settled_us=wall_us(),
             code=PROVED,

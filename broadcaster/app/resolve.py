@@ -12,13 +12,14 @@ from broadcaster.app.parts import VERSION
 from broadcaster.clock import SystemClock, wall_us
 from broadcaster.core.doubt import MARGIN_SHARE, may_repeat
 from broadcaster.core.keys import idempotency_key
-from broadcaster.core.split import child_batch, regroup
-from broadcaster.core.values import Child, Decided, Instant, Outcome
-from broadcaster.core.words import Decision, State
+from broadcaster.core.resolution import Doubted, follow
+from broadcaster.core.split import child_batch
+from broadcaster.core.values import Batch, Child, Decided, Instant, Outcome
+from broadcaster.core.words import Decision
 from broadcaster.job.model import Api
 from broadcaster.operations import OPERATIONS
-from broadcaster.store.doubts import Doubted, deliveries_in_doubt
-from broadcaster.store.facts import SKIPPED, Facts
+from broadcaster.store.doubts import deliveries_in_doubt
+from broadcaster.store.facts import Facts
 from broadcaster.store.plan import Plan
 from broadcaster.store.rundir import RunDir
 from broadcaster.store.writer import JournalWriter
@@ -105,21 +106,20 @@ def resolve(path: Path, what: Decision, *, expected: list[Known], who: str, note
 
 async def _write(plan: Plan, what: Decision, known: tuple[Known, ...], *, who: str, note: str) -> None:
     at_us = wall_us()
-    decisions = [Decided(at_us=at_us, who=who, what=what, batch=each.doubted.batch.id, note=note) for each in known]
+    facts = Facts.read(plan)
+    generation = f"s{_resends(facts) + 1}"
+    decisions: list[Decided] = []
     outcomes: list[Outcome] = []
     children: list[Child] = []
-    facts = Facts.read(plan)
-    if what is Decision.SKIP:
-        outcomes = [
-            _ended(each.doubted, State.SKIPPED, facts, at_us) for each in known if each.doubted.claim is not None
-        ]
-    else:
-        anew = [each.doubted for each in known if not each.is_protected]
-        outcomes = [_ended(each, State.RESENT, facts, at_us) for each in anew if each.claim is not None]
-        generation = f"s{_resends(facts) + 1}"
-        for doubted in anew:
-            for child in _parts(plan, doubted, generation=generation):
-                children.append(replace(child, id=min(facts.children, default=0) - len(children) - 1))
+    for each in known:
+        batch = each.doubted.batch
+        decisions.append(Decided(at_us=at_us, who=who, what=what, batch=batch.id, note=note))
+        ended, born = follow(each.doubted, what, protected=each.is_protected, generation=generation, at_us=at_us)
+        if ended is not None:
+            outcomes.append(ended)
+        for bare in born:
+            number = min(facts.children, default=0) - len(children) - 1
+            children.append(replace(bare, id=number, key=_key(plan, batch, bare)))
     with JournalWriter(plan.run_dir.journal, version=VERSION) as journal:
         await journal.decide(decisions, outcomes, children)
 
@@ -129,33 +129,7 @@ def _resends(facts: Facts) -> int:
     return len({each.generation for each in facts.children.values() if each.generation.startswith("s")})
 
 
-def _ended(doubted: Doubted, state: State, facts: Facts, at_us: int) -> Outcome:
-    skipped = state is State.SKIPPED
-    return Outcome(
-        batch=doubted.batch.id,
-        state=state,
-        attempts=max(1, facts.tried(doubted.batch.id)),
-        first_us=doubted.since_us,
-        settled_us=at_us,
-        code=SKIPPED[0] if skipped else doubted.code,
-        sentence=SKIPPED[1] if skipped else doubted.sentence,
-    )
-
-
-def _parts(plan: Plan, doubted: Doubted, *, generation: str) -> list[Child]:
-    """Return the batches that send the deliveries in doubt anew, with keys of their own."""
-    head = plan.part_of(doubted.batch.id).head if doubted.batch.id >= 0 else plan.head
-    parts = []
-    for channels, positions in regroup(doubted.deliveries).items():
-        bare = Child(
-            id=0,
-            parent=doubted.batch.id,
-            positions=positions,
-            key="",
-            cause=str(Decision.RESEND),
-            channels=channels,
-            generation=generation,
-        )
-        body = OPERATIONS[head.operation].encode(head.message, child_batch(doubted.batch, bare))
-        parts.append(replace(bare, key=idempotency_key(body, scope=head.scope.of(generation))))
-    return parts
+def _key(plan: Plan, parent: Batch, bare: Child) -> str:
+    head = plan.part_of(parent.id).head if parent.id >= 0 else plan.head
+    body = OPERATIONS[head.operation].encode(head.message, child_batch(parent, bare))
+    return idempotency_key(body, scope=head.scope.of(bare.generation))

@@ -4,11 +4,10 @@ Only a batch whose every attempt provably created nothing may be divided, unless
 made sure of that.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from broadcaster.core.values import Batch, Child
-from broadcaster.core.words import Channel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,17 +32,6 @@ def cut_after_400(positions: Sequence[int], *, blamed: Collection[int], bisectio
         return Split(rejected=tuple(positions))
     middle = (len(positions) + 1) // 2
     return Split(children=(tuple(positions[:middle]), tuple(positions[middle:])))
-
-
-def regroup(deliveries: Iterable[tuple[int, Channel]]) -> dict[tuple[Channel, ...], tuple[int, ...]]:
-    """Gather single deliveries, (position, channel), into parts: the positions of each set of channels."""
-    channels: dict[int, list[Channel]] = {}
-    for position, channel in deliveries:
-        channels.setdefault(position, []).append(channel)
-    parts: dict[tuple[Channel, ...], list[int]] = {}
-    for position, wanted in sorted(channels.items()):
-        parts.setdefault(tuple(wanted), []).append(position)
-    return {wanted: tuple(positions) for wanted, positions in parts.items()}
 
 
 def child_batch(parent: Batch, child: Child) -> Batch:

@@ -1,38 +1,15 @@
 """The deliveries in doubt, batch by batch: claimed without an answer, or missing in the answer."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from broadcaster.core.values import Batch, Claim
-from broadcaster.core.words import Channel, State
+from broadcaster.core.resolution import Delivery, Doubted
+from broadcaster.core.values import Batch
+from broadcaster.core.words import State
 from broadcaster.errors import StoreDamaged
 from broadcaster.operations import OPERATIONS
 from broadcaster.store.facts import Facts
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.plan import Plan
-
-Delivery = tuple[int, Channel]  # position in the batch, channel
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doubted:
-    """A batch of which *deliveries* are in doubt.
-
-    ``claim`` is ``None`` when there is an answer that lacks them. ``since_us`` is the start of the earliest attempt
-    that may have created them.
-    """
-
-    batch: Batch
-    deliveries: tuple[Delivery, ...]
-    claim: Claim | None
-    since_us: int
-    code: str
-    sentence: str
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing of the batch is known."""
-        return len(self.deliveries) == self.batch.deliveries
 
 
 def deliveries_in_doubt(plan: Plan, facts: Facts) -> Iterator[Doubted]:
@@ -45,6 +22,7 @@ def deliveries_in_doubt(plan: Plan, facts: Facts) -> Iterator[Doubted]:
             deliveries=_without(claimed[number], known=set(facts.evidence.get(number, ()))),
             claim=claim,
             since_us=claim.since.wall_us,
+            attempts=facts.tried(number),
             code=code or "no_answer",
             sentence=sentence or "The process ended before an answer came.",
         )
@@ -77,6 +55,7 @@ def _missing(plan: Plan, facts: Facts) -> Iterator[Doubted]:
                     deliveries=left,
                     claim=None,
                     since_us=settled.first_us or settled.settled_us,
+                    attempts=settled.attempts,
                     code=settled.code,
                     sentence=settled.sentence,
                 )

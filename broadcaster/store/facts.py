@@ -19,7 +19,6 @@ from broadcaster.store.journal import JournalReader, Settled
 from broadcaster.store.plan import Plan
 
 PROVED = "proved"  # outcome.code of a batch that look-ups show whole
-SKIPPED = ("skipped_in_doubt", "a person decided not to send it again; whether it was sent is not known")
 _NO_BLAME: dict[int, tuple[str, str]] = {}
 
 

@@ -17,12 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from broadcaster.core.resolution import SKIPPED
 from broadcaster.core.values import Batch
 from broadcaster.core.words import Status
 from broadcaster.errors import StoreDamaged
 from broadcaster.operations import OPERATIONS
 from broadcaster.store.batchfacts import BatchFacts
-from broadcaster.store.facts import SKIPPED, Facts
+from broadcaster.store.facts import Facts
 from broadcaster.store.files import TEMPORARY, disk_errors, replacing
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.parquet import reading, writing

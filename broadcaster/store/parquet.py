@@ -36,7 +36,7 @@ def reading(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             yield file
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, KeyError) as error:  # KeyError: a column's name is damaged
         raise StoreDamaged(f"{path} cannot be read ({error}); restore the run directory from a copy") from error
 
 

@@ -124,8 +124,9 @@ class Head:
         )
 
     def to_json(self) -> bytes:
-        """Return the content of ``plan.json``."""
-        return json.dumps(asdict(self), ensure_ascii=False, indent=1).encode() + b"\n"
+        """Return the content of ``plan.json``, with a checksum of all that it says."""
+        words = asdict(self)
+        return json.dumps({**words, "checksum": _checksum(words)}, ensure_ascii=False, indent=1).encode() + b"\n"
 
     @classmethod
     def from_json(cls, content: bytes, *, path: Path) -> "Head":
@@ -134,6 +135,9 @@ class Head:
             words = json.loads(content)
             if words["version"] != VERSION:
                 raise BelongsToAnother(f"{path}: plan format {words['version']} is not the one this version reads")
+            stated = words.pop("checksum", None)  # a plan that was frozen before there were checksums has none
+            if stated not in {None, _checksum(words)}:
+                raise StoreDamaged(f"{path}: the plan is not as it was frozen; restore it from a copy")
             known = {each.name for each in fields(cls)}
             head = cls(**{name: value for name, value in words.items() if name in known})
             return replace(
@@ -283,6 +287,11 @@ class Plan:
                     rows = table["rows"].combine_chunks()
                     sizes[table["batch"].to_numpy()] = rows.value_lengths().to_numpy() * channels
         return sizes
+
+
+def _checksum(words: dict[str, Any]) -> str:
+    """Return the digest of what a head says, however it is laid out."""
+    return hashlib.sha256(json.dumps(words, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 
 def write_head(run_dir: RunDir, head: Head) -> None:

@@ -7,6 +7,7 @@ the end a process without faults must bring everybody to an end that is true.
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
@@ -19,9 +20,14 @@ from support.engine import HOUR_S, TERMS, make_batch
 from support.world import Fault, SlowTurns, Wire, World
 
 from broadcaster.core.breaker import BreakerPolicy
+from broadcaster.core.doubt import may_repeat
+from broadcaster.core.keys import idempotency_key
 from broadcaster.core.lifecycle import BatchState
+from broadcaster.core.resolution import Doubted, follow
 from broadcaster.core.retry import RetryBudget
-from broadcaster.core.words import State
+from broadcaster.core.split import child_batch
+from broadcaster.core.values import Instant
+from broadcaster.core.words import Channel, Decision, State
 from broadcaster.engine.run import execute
 from broadcaster.engine.terms import Terms
 from broadcaster.engine.work import Task
@@ -45,6 +51,7 @@ class Machine(RuleBasedStateMachine):
     def begin(self, bad: frozenset[str], boot: str | None, *, named: bool) -> None:
         self.world = World(PLANNED, ManualClock(boot=boot), bad=bad, named=named)
         self.boots = 1
+        self.resent: Counter[str] = Counter()  # how often a person decided to send to somebody anew
 
     @rule(
         faults=st.lists(st.sampled_from(Fault), max_size=12),
@@ -72,6 +79,43 @@ class Machine(RuleBasedStateMachine):
     def restart_the_machine(self) -> None:
         self.boots += 1
         self.world.clock.restart(f"boot-{self.boots}")
+
+    @rule(what=st.sampled_from(Decision), which=st.integers(0, BATCHES))
+    def resolve(self, what: Decision, which: int) -> None:
+        """A person decides about a batch in doubt, as ``resolve`` lets them."""
+        journal, world = self.world.journal, self.world
+        claims = journal.open_claims()
+        if not claims:
+            return
+        claim = claims[which % len(claims)]
+        batch = {each.id: each for each in world.known().values()}[claim.batch]
+        if world.may_still_execute(batch.key):
+            return  # decided while the request is on its way: a person may do that, and it is their risk
+        now = Instant.at(world.clock.reading())
+        doubted = Doubted(
+            batch=batch,
+            deliveries=tuple((position, Channel.SMS) for position in range(len(batch.to))),
+            claim=claim,
+            since_us=claim.since.wall_us,
+            attempts=1,
+            code="lost",
+            sentence="",
+        )
+        protected = may_repeat(
+            claim, now, server_us=None, window_s=TERMS.window_s, margin_s=TERMS.margin_s, repeat=TERMS.operation.repeat
+        )
+        generation = f"s{len(journal.children) + 1}"
+        ended, born = follow(doubted, what, protected=bool(protected), generation=generation, at_us=now.wall_us)
+        assert (ended is None) == (what is Decision.RESEND and bool(protected))
+        if ended is not None:
+            journal.outcomes[batch.id] = ended
+        for bare in born:
+            number = min(journal.children, default=0) - 1
+            body = TERMS.operation.encode(TERMS.message, child_batch(batch, bare))
+            key = idempotency_key(body, scope=TERMS.message.scope.of(generation))
+            journal.children[number] = replace(bare, id=number, key=key)
+            self.resent.update(batch.to)
+        self.check()
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):
@@ -131,14 +175,15 @@ class Machine(RuleBasedStateMachine):
     def check(self) -> None:
         """Compare what the journal says with what really happened."""
         world = self.world
-        twice = {number for number, times in world.messaged.items() if times > 1}
+        twice = {number for number, times in world.messaged.items() if times > 1 + self.resent[number]}
         assert not twice, f"P1: messaged twice: {twice}"
         for batch in world.known().values():
             match world.journal.state(batch.id):
                 case BatchState.ACCEPTED:
                     answer = json.loads(world.journal.outcomes[batch.id].answer or b"")
                     ids = {row["to"]: row["message_id"] for row in answer["data"]["recipients"]}
-                    assert ids == {number: world.ids[number] for number in batch.to}, "I6: ids that are not true"
+                    true = {number: world.ids[number] for number in batch.to}
+                    assert ids == true or any(map(self.resent.get, ids)), "I6: ids that are not true"
                 case BatchState.SPLIT:
                     self._check_split(batch.id, batch.to, batch.key)
                 case BatchState.REJECTED | BatchState.PENDING:
@@ -154,7 +199,8 @@ class Machine(RuleBasedStateMachine):
         self._check_untouched([to[position] for position in blamed], key)
 
     def _check_untouched(self, to: Sequence[str], key: str) -> None:
-        assert not any(self.world.messaged[number] for number in to), "I3: messaged, and the journal does not know"
+        surprised = [each for each in to if self.world.messaged[each] > self.resent[each]]
+        assert not surprised, "I3: messaged, and the journal does not know"
         assert not self.world.may_still_execute(key), "I3: not claimed, and its request is on its way"
 
     def check_the_end(self) -> None:

@@ -109,6 +109,8 @@ class MemoryJournal:
                 State.ACCEPTED: BatchState.ACCEPTED,
                 State.REJECTED: BatchState.REJECTED,
                 State.SPLIT: BatchState.SPLIT,
+                State.RESENT: BatchState.RESENT,
+                State.SKIPPED: BatchState.SKIPPED,
             }[self.outcomes[batch].state]
         return BatchState.IN_DOUBT if batch in self.claims else BatchState.PENDING
 

@@ -15,6 +15,7 @@ from email.utils import format_datetime
 from enum import StrEnum, auto
 from typing import NoReturn
 
+from broadcaster.core.split import child_batch
 from broadcaster.core.values import Batch, Reply, Request
 from broadcaster.engine.stop import Stop
 from support.answers import Answer, Result, accepts, lost, refuses, says, unsent
@@ -207,15 +208,7 @@ class World:
         """Every batch by its key, children included."""
         found = {batch.id: batch for batch in self.planned}
         for child in self.journal.children.values():
-            parent = found[child.parent]
-            found[child.id] = Batch(
-                id=child.id,
-                key=child.key,
-                to=tuple(parent.to[position] for position in child.positions),
-                channels=parent.channels,
-                parameters=parent.parameters,
-                parent=parent.id,
-            )
+            found[child.id] = child_batch(found[child.parent], child)
         return {batch.key: batch for batch in found.values()}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.plans import T0, accepted, attempt, claim, make_plan, people, phone, record
 
-from broadcaster.core.split import regroup
+from broadcaster.core.resolution import regroup
 from broadcaster.core.values import Child, Decided, Evidence, Outcome
 from broadcaster.core.words import Channel, Decision, State, Status
 from broadcaster.store.audit import audit

@@ -32,7 +32,8 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
 
 
 def edit(path: Path, **values: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | values), encoding="utf-8")
+    found = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(found | {"checksum": None} | values), encoding="utf-8")
 
 
 def test_batches_of_all_parts_come_in_sending_order(plan: Plan) -> None:
@@ -122,6 +123,15 @@ def test_a_damaged_chain_is_refused(plan: Plan, damage: Any) -> None:
     damage(plan.run_dir)
 
     with pytest.raises(StoreDamaged):
+        Plan.open(plan.run_dir)
+
+
+def test_a_head_that_says_something_else_than_its_checksum_is_refused(plan: Plan) -> None:
+    path = plan.run_dir.head(0)
+    frozen = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(frozen | {"safety": frozen["safety"] | {"halt_count": 9}}), encoding="utf-8")
+
+    with pytest.raises(StoreDamaged, match="not as it was frozen"):
         Plan.open(plan.run_dir)
 
 
