@@ -4,10 +4,11 @@ import asyncio
 import inspect
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from support.warm import Warm
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +39,24 @@ def _guard_tasks(request: pytest.FixtureRequest) -> None:
     """Watch the loop of every asynchronous test; the others have none."""
     if inspect.iscoroutinefunction(getattr(request, "function", None)):
         request.getfixturevalue("_no_task_left")
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """The program, imported once for all commands that run to their end."""
+    with Warm() as server:
+        yield server
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the mutants and their catchers; here, because the process that prints collects no tests itself."""
+    caught = [
+        str(line)
+        for report in terminalreporter.getreports("passed")
+        for name, line in report.user_properties
+        if name == "mutant" and report.when == "call"
+    ]
+    if caught:
+        terminalreporter.section("mutants and what catches them")
+        for line in sorted(caught):
+            terminalreporter.line(line)

@@ -14,7 +14,7 @@ from broadcaster.clock import SystemClock, wall_us
 from broadcaster.core.doubt import MARGIN_SHARE
 from broadcaster.core.halt import must_halt
 from broadcaster.core.values import Batch, Tally
-from broadcaster.core.words import Channel
+from broadcaster.core.words import Channel, On5xx
 from broadcaster.engine.ports import Event, Observe, Settled
 from broadcaster.engine.run import execute
 from broadcaster.engine.stop import Stop, on_signals
@@ -187,6 +187,7 @@ async def _send(
                     window_s=api.idempotency_window,
                     margin_s=api.idempotency_window * MARGIN_SHARE,
                     give_up_after_s=settings.safety.give_up_after,
+                    on_5xx=On5xx(settings.safety.on_5xx),
                 ),
                 send=api_line.send,
                 journal=journal,

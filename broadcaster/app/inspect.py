@@ -6,7 +6,7 @@ from typing import Any
 
 from broadcaster.app.conclude import Conclusion, conclude, counted
 from broadcaster.errors import DifferenceFound, ExitCode
-from broadcaster.store.audit import Audit, audit
+from broadcaster.store.audit import Audit, audit, require_frozen
 from broadcaster.store.facts import Facts, tally
 from broadcaster.store.plan import Plan
 from broadcaster.store.purge import Record, read_record
@@ -55,7 +55,7 @@ def status(path: Path) -> Standing:
 def rebuild(path: Path) -> Conclusion:
     """Build the manifest anew from plan and journal, whatever is there."""
     run_dir = RunDir(path)
-    plan = Plan.open(run_dir)
+    plan = require_frozen(Plan.open(run_dir))
     with run_dir.locked():
         plan.run_dir.manifest.unlink(missing_ok=True)
         return conclude(plan)

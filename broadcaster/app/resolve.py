@@ -18,6 +18,7 @@ from broadcaster.core.values import Batch, Child, Decided, Instant, Outcome
 from broadcaster.core.words import Decision
 from broadcaster.job.model import Api
 from broadcaster.operations import OPERATIONS
+from broadcaster.store.audit import require_frozen
 from broadcaster.store.doubts import deliveries_in_doubt
 from broadcaster.store.facts import Facts
 from broadcaster.store.plan import Plan
@@ -95,7 +96,7 @@ def resolve(path: Path, what: Decision, *, expected: list[Known], who: str, note
     """
     run_dir = RunDir(path)
     with run_dir.locked():
-        plan = Plan.open(run_dir)
+        plan = require_frozen(Plan.open(run_dir))
         here = open_doubts(plan)
         shown = {each.doubted.batch.id for each in expected}
         decided = tuple(each for each in here if each.doubted.batch.id in shown)

@@ -29,12 +29,13 @@ def command(path: Path, *, as_json: bool) -> ExitCode:
     from broadcaster.cli.running import tell
     from broadcaster.cli.screen import busy
     from broadcaster.core.words import Mode
+    from broadcaster.store.audit import require_frozen
     from broadcaster.store.plan import Plan
     from broadcaster.store.rundir import RunDir
 
     run_dir = RunDir(path)
     with run_dir.locked():
-        plan = Plan.open(run_dir)
+        plan = require_frozen(Plan.open(run_dir))
         with (
             access(Mode(plan.head.mode), os.environ, state=run_dir.simulator) as to,
             busy("looking at the account's messages …"),

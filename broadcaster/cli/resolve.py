@@ -35,7 +35,7 @@ def command(path: Path, *, what: str | None, note: str, yes: bool, as_json: bool
     messages can be seen.
 
     \b
-    Examples:
+    Example:
       broadcaster resolve runs/spring-sale-2026
       broadcaster resolve runs/spring-sale-2026 --skip --note "the offer is over"
     """  # noqa: D301 - \b is click's mark for "do not wrap"

@@ -30,13 +30,14 @@ def command(
       broadcaster resume runs/spring-sale-2026
     """  # noqa: D301 - \b is click's mark for "do not wrap"
     from broadcaster.cli.running import check_same_run, resume_run
+    from broadcaster.store.audit import require_frozen
     from broadcaster.store.plan import Plan
     from broadcaster.store.rundir import RunDir
 
     run_dir = RunDir(path)
     run_dir.require_planned()
     with run_dir.locked():
-        plan = Plan.open(run_dir)
+        plan = require_frozen(Plan.open(run_dir))
         check_same_run(plan, simulate=simulate, sandbox=sandbox)
         recipients = plan.recipients
         if expect_recipients is not None and recipients != expect_recipients:

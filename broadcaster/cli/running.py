@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -178,6 +179,7 @@ def _send(plan: Plan, settings: Settings, *, as_json: bool) -> ExitCode:
         conclusion = conclude(plan)
         click.echo("Everything in this run is settled; nothing was sent.", err=True)
         return tell(plan, conclusion, as_json=as_json)
+    _warn_of_another_machine(plan)
     with (
         access(Mode(plan.head.mode), os.environ, state=plan.run_dir.simulator) as to,
         Watcher() as watcher,
@@ -248,6 +250,20 @@ def _confirmed(plan: Plan, shown: Preview, *, yes: bool, fresh: bool) -> bool:
         return click.confirm(f"Send to {people}{where}?", err=True)
     typed: str = click.prompt(f"Type the number of recipients to send to {people}", default="", err=True)
     return typed.replace(",", "").strip() == str(count)
+
+
+def _warn_of_another_machine(plan: Plan) -> None:
+    """Say that another machine worked on this run: its lock is not seen from here."""
+    if not plan.run_dir.journal.exists():
+        return
+    with JournalReader(plan.run_dir.journal) as journal:
+        last = journal.last_host()
+    if last is not None and last != socket.gethostname():
+        click.echo(
+            f"This run was last worked on by {last}. Make sure that it does not go on there: within the idempotency "
+            "window nobody would get it twice, beyond it they might",
+            err=True,
+        )
 
 
 def _was_started(plan: Plan) -> bool:

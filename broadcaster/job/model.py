@@ -135,13 +135,14 @@ class Limits(_Table):
 
 
 class Safety(_Table):
-    """When to stop."""
+    """When to stop. ``on_5xx``: what 500, 502 and 504, which may hide a success, lead to."""
 
     canary: Annotated[int, whole(0), later(0)] = 0
     canary_wait: Duration = 600.0
     halt_count: Annotated[int, whole(0)] = 10
     halt_share: Annotated[float, share(0, 1)] = 0.10
     give_up_after: Duration = 1800.0
+    on_5xx: Annotated[Literal["retry", "hold"], choice("retry", "hold")] = "retry"
 
 
 class Api(_Table):

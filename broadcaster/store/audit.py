@@ -6,6 +6,7 @@ again and compared cell by cell.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 from broadcaster.core.keys import idempotency_key
 from broadcaster.core.lifecycle import BatchState, Event, IllegalMove, advance
 from broadcaster.core.words import Executed, State, Status
-from broadcaster.errors import BroadcasterError
+from broadcaster.errors import BroadcasterError, StoreDamaged
 from broadcaster.operations import OPERATIONS
 from broadcaster.store.facts import PROVED, Facts, tally
 from broadcaster.store.files import TEMPORARY, digest
@@ -70,6 +71,18 @@ def audit(plan: Plan) -> Audit:
     except BroadcasterError as error:
         return Audit(checked=tuple(checked), difference=error.sentence)
     return Audit(checked=tuple(checked), difference=None)
+
+
+def require_frozen(plan: Plan) -> Plan:
+    """Return *plan* if its tables are the files that were frozen; whoever goes on with a run asks first.
+
+    Raises:
+        StoreDamaged: naming the first that is not.
+    """
+    difference = next(_files(plan), None)
+    if difference is not None:
+        raise StoreDamaged(f"{difference}; restore the run directory from a copy, nothing is sent from this one")
+    return plan
 
 
 def _files(plan: Plan) -> Iterator[str]:
@@ -183,7 +196,10 @@ def _compare(here: Path, derived: Path) -> Iterator[str]:
             yield f"{here} has other columns than a manifest"
             return
         row = 0
-        for ours, theirs in zip(found.iter_batches(), expected.iter_batches(), strict=True):
+        for ours, theirs in zip_longest(found.iter_batches(), expected.iter_batches()):
+            if ours is None or theirs is None or ours.num_rows != theirs.num_rows:
+                yield f"{here} has its rows in other groups than a manifest, from row {row} on"
+                return
             for name in ours.schema.names:
                 if not ours.column(name).equals(theirs.column(name)):
                     pairs = zip(ours.column(name).to_pylist(), theirs.column(name).to_pylist(), strict=True)

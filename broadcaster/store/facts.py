@@ -19,6 +19,7 @@ from broadcaster.store.journal import JournalReader, Settled
 from broadcaster.store.plan import Plan
 
 PROVED = "proved"  # outcome.code of a batch that look-ups show whole
+_WHOSE = frozenset({"account", "run"})  # written together, before the first claim
 _NO_BLAME: dict[int, tuple[str, str]] = {}
 
 
@@ -56,7 +57,9 @@ class Facts:
             )
         try:
             with JournalReader(plan.run_dir.journal) as journal, journal.at_one_moment():
-                return cls(
+                if (known := journal.meta()) and not known.keys() >= _WHOSE:
+                    raise StoreDamaged(f"{plan.run_dir.journal} does not say whose it is; restore it from a copy")
+                facts = cls(
                     settled={each.batch: each for each in journal.outcomes()},
                     claims={each.batch: each for each in journal.open_claims()},
                     attempts=journal.last_attempts(),
@@ -70,6 +73,8 @@ class Facts:
             raise StoreDamaged(
                 f"{plan.run_dir.journal}: it does not fit the plan ({error}); restore the run directory from a copy"
             ) from error
+        _require_known(plan, facts)
+        return facts
 
     def tried(self, batch: int) -> int:
         """Return how many attempts of an unsettled batch are recorded."""
@@ -100,11 +105,16 @@ def unsettled(plan: Plan, facts: Facts) -> NDArray[np.bool_]:
         StoreDamaged: when the journal speaks of a batch that the plan does not have.
     """
     fresh = np.ones(plan.batches, dtype=bool)
+    _require_known(plan, facts)
     touched = [batch for batch in (*facts.settled, *facts.claims) if batch >= 0]
-    if touched and max(touched) >= plan.batches:
-        raise StoreDamaged(f"{plan.run_dir.journal} speaks of batch {max(touched)}, which was never planned")
     fresh[np.array(touched, dtype=np.int64)] = False
     return fresh
+
+
+def _require_known(plan: Plan, facts: Facts) -> None:
+    for batch in (*facts.settled, *facts.claims):
+        if batch >= plan.batches or (batch < 0 and batch not in facts.children):
+            raise StoreDamaged(f"{plan.run_dir.journal} speaks of batch {batch}, which was never planned")
 
 
 def tally(plan: Plan, facts: Facts) -> Tally:

@@ -40,11 +40,14 @@ def journal_errors(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into sentences: damaged, or not writable."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
-        full = "full" in str(error) or "disk I/O" in str(error)
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        if "decode" in str(error):  # a damaged word, which the error quotes: it may be anybody's
+            raise StoreDamaged(f"{path}: a word in it is damaged; restore it from a copy") from error
+        why = " ".join(str(error).split())  # one line
+        full = "full" in why or "disk I/O" in why
         if not full and not isinstance(error, sqlite3.OperationalError):
-            raise StoreDamaged(f"{path}: {error}; restore it from a copy, nothing is sent without it") from error
-        raise StoreError(f"{path}: {error}; make room or allow writing, then run 'broadcaster resume'") from error
+            raise StoreDamaged(f"{path}: {why}; restore it from a copy, nothing is sent without it") from error
+        raise StoreError(f"{path}: {why}; make room or allow writing, then run 'broadcaster resume'") from error
 
 
 def check_version(path: Path, db: sqlite3.Connection) -> None:
@@ -220,7 +223,7 @@ class JournalReader:
 
     def damage(self) -> str | None:
         """Return what SQLite's own integrity check finds, or ``None``; raise when a row is damaged."""
-        found = [str(row[0]) for row in self._rows("PRAGMA integrity_check")]
+        found = [" ".join(str(row[0]).split()) for row in self._rows("PRAGMA integrity_check")]
         if found != ["ok"]:
             return "; ".join(found[:3])
         for table in ("claim", "attempt"):  # the others are read whole by whoever verifies

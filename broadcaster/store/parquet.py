@@ -36,8 +36,9 @@ def reading(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             yield file
-    except (OSError, pa.ArrowException, KeyError) as error:  # KeyError: a column's name is damaged
-        raise StoreDamaged(f"{path} cannot be read ({error}); restore the run directory from a copy") from error
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:  # the last: a column's name is damaged
+        why = " ".join(str(error).split())  # one line
+        raise StoreDamaged(f"{path} cannot be read ({why}); restore the run directory from a copy") from error
 
 
 def regroup(tables: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:

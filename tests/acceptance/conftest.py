@@ -4,12 +4,13 @@ from pathlib import Path
 import pytest
 from support.cli import KEY, Cli
 from support.simulator import Simulator
+from support.warm import Warm
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
+def cli(tmp_path: Path, warm: Warm) -> Cli:
     """A user in an empty home, without a key."""
-    return Cli(tmp_path)
+    return Cli(tmp_path, launcher=warm)
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Running a job again: later, finished, extended, on another day."""
 
 import shlex
+import sqlite3
+from contextlib import closing
 
 from support.cli import Cli, matches
 from support.simulator import Simulator
@@ -111,3 +113,16 @@ def test_the_command_that_goes_on_can_be_pasted_into_a_shell(cli: Cli, sim: Simu
     assert to_go_on == ["resume", "my runs/a"]
     assert cli(*to_go_on).code == 0
     assert len(sim.messages()) == 2
+
+
+def test_a_run_that_another_machine_worked_on_says_so(cli: Cli, sim: Simulator) -> None:
+    cli.people(4)
+    cli.job(limits={"batch_size": 2})
+    sim.set_faults([{"on": "POST /v3/messages", "nth": [2], "do": "status", "status": 402}])
+    assert "last worked on by" not in cli("run", "job.toml", "--yes").stderr
+    with closing(sqlite3.connect(cli.home / "runs/acceptance/journal.sqlite")) as db, db:
+        db.execute("UPDATE process SET host = 'the-other-machine'")
+    ended = cli("resume", "runs/acceptance")
+    assert ended.code == 0
+    assert "last worked on by the-other-machine" in ended.stderr
+    assert "last worked on by" not in cli("resume", "runs/acceptance").stderr

@@ -138,3 +138,13 @@ def test_a_decision_is_asked_for_and_no_decides_nothing(cli: Cli, sim: Simulator
         assert terminal.end() == 75
     assert decisions(cli) == []
     assert cli.statuses() == {"accepted": 4, "in_doubt": 2}
+
+
+def test_a_server_error_can_be_held_instead_of_repeated(cli: Cli, sim: Simulator) -> None:
+    cli.people(6)
+    cli.job(limits={"batch_size": 2}, safety={"on_5xx": "hold"})
+    sim.set_faults([{"on": _SEND, "nth": [2], "do": "status", "status": 500}])
+    assert cli("run", "job.toml", "--yes").code == 4
+    assert cli.statuses() == {"accepted": 4, "in_doubt": 2}
+    assert len(sends(sim)) == 3
+    assert cli("resolve", RUN).stderr.count("http_500") == 1

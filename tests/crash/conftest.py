@@ -8,6 +8,7 @@ from support.campaign import Begin, Campaign
 from support.cli import KEY
 from support.fiction import numbers
 from support.simulator import Simulator
+from support.warm import Warm
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +32,15 @@ def forgetful() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def begin(tmp_path: Path, api: Simulator, people: Iterator[str]) -> Iterator[Begin]:
+def begin(tmp_path: Path, api: Simulator, people: Iterator[str], warm: Warm) -> Iterator[Begin]:
     """Return how a campaign is begun: ``begin(40, faults=[…], limits={…})``; by default at the API that remembers."""
     begun: list[Campaign] = []
 
-    def begin(
-        size: int, *, at: Simulator = api, faults: list[dict[str, Any]] | None = None, **tables: Any
-    ) -> Campaign:
+    def begin(size: int, *, at: Simulator = api, faults: list[dict[str, Any]] | None = None, **tables: Any) -> Campaign:
         at.set_faults(faults or [])
         home = tmp_path / str(len(begun))
         home.mkdir()
-        begun.append(Campaign(home, at, list(islice(people, size)), **tables))
+        begun.append(Campaign(home, at, list(islice(people, size)), warm=warm, **tables))
         return begun[-1]
 
     yield begin

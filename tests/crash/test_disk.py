@@ -215,6 +215,15 @@ def test_whatever_cannot_be_written_the_run_stops_and_later_it_ends(
 
 
 @pytest.mark.usefixtures("_traceable")
+def test_a_new_journal_has_no_file_beside_it_that_a_crash_could_leave_for_somebody_to_undo(begin: Begin) -> None:
+    """Who only reads may not undo it: every command would be refused from then on."""
+    run = begin(40)
+    beside = run.path / "journal.sqlite-journal"
+    assert Wrapped(run.cli, failing(beside, call="fdatasync", error="EIO", nth=1))(*_GO).code == 0
+    run.check_end(run.path)
+
+
+@pytest.mark.usefixtures("_traceable")
 def test_a_journal_that_cannot_be_folded_up_is_whole_all_the_same(begin: Begin) -> None:
     """At its end a run lays its log into the journal; where that fails the log stays, and nothing is lost."""
     run = begin(40)

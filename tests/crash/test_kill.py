@@ -1,6 +1,7 @@
 """A process that is killed at random moments, again and again, and a ledger that says who was messaged."""
 
 import random
+import sqlite3
 from pathlib import Path
 
 from support.campaign import KILLED, Begin
@@ -10,7 +11,7 @@ from support.fiction import numbers
 from support.simulator import Simulator
 
 SEED = 20261121
-LIVES = [How.MOMENT, How.PROGRESS, How.PROGRESS, How.MOMENT, How.PROGRESS, How.PROGRESS]
+LIVES = [How.PROGRESS, How.PROGRESS, How.PLACE, How.PROGRESS, How.MOMENT]
 
 
 def test_killed_at_random_moments_nobody_is_messaged_twice_and_nobody_is_lost(begin: Begin, api: Simulator) -> None:
@@ -22,7 +23,7 @@ def test_killed_at_random_moments_nobody_is_messaged_twice_and_nobody_is_lost(be
         limits={"batch_size": 5},
     )
     killed = [live(campaign, chance, how) for how in LIVES]
-    assert all(killed)
+    assert all(killed[:-1]), "only the last may have come to its end before"
     campaign.finish()
     before = len(sends(api))
     campaign.finish()
@@ -35,10 +36,9 @@ def test_killed_with_its_embedded_simulator_the_run_goes_on_and_finishes(tmp_pat
     to = user.people(numbers(1_200))
     user.job(limits={"requests_per_minute": 0, "batch_size": 5})
     run_dir = tmp_path / "runs" / "acceptance.simulated"
-    state = run_dir / "simulator.sqlite"
     for share in (0.25, 0.5):
         running = user.start("run", "job.toml", "--simulate", "--yes")
-        kill_when(running, lambda: state.exists() and _messages(run_dir) >= share * len(to))  # noqa: B023 - called at once
+        kill_when(running, lambda: _messages(run_dir) >= share * len(to))  # noqa: B023 - called at once
         assert running.result().code == KILLED
     assert user("run", "job.toml", "--simulate", "--yes").code == 0
     matches(run_dir, embedded_ledger(run_dir))
@@ -47,8 +47,8 @@ def test_killed_with_its_embedded_simulator_the_run_goes_on_and_finishes(tmp_pat
 
 
 def _messages(run_dir: Path) -> int:
-    """Return how many messages an embedded simulator has created."""
+    """Return how many messages an embedded simulator has created; it may still be making its file."""
     try:
         return len(embedded_ledger(run_dir))
-    except OSError:
+    except sqlite3.OperationalError:
         return 0

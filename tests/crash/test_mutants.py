@@ -1,4 +1,4 @@
-"""Each promise is broken on purpose, and a check of these tests must say so; without the break the same check is silent.
+"""Each promise is broken on purpose, and a check here must say so; without the break the same check is silent.
 
 The table of mutants and catchers is printed at the end of the test session.
 """
@@ -85,7 +85,7 @@ def killed_after_a_split(stage: Stage, broken: tuple[str, ...]) -> None:
 def one_id_for_two(stage: Stage, broken: tuple[str, ...]) -> None:
     """An answer gives two people the same message id; the API's memory has the true one."""
     campaign = stage.begin(12, faults=[{"on": _SEND, "nth": [2], "do": "duplicate_id"}], limits=_ALONE)
-    campaign.start(broken=broken).result()
+    campaign.run(broken=broken)
     campaign.finish(broken=broken)
 
 

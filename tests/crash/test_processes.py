@@ -21,7 +21,7 @@ def test_a_second_process_is_kept_out_until_the_first_is_gone_even_if_that_is_pa
     campaign = begin(40)
     first = campaign.paused(MOMENTS["before an answer is read"])
     for command in (("resume", "runs/crash"), ("run", "job.toml")):
-        refused = campaign.start(*command).result()
+        refused = campaign.run(*command)
         assert refused.code == LOCKED, refused.stderr
         assert f"process {first.pid}" in refused.stderr
     first.signal(signal.SIGKILL)  # nothing else ends what is paused
@@ -33,7 +33,7 @@ def test_a_second_process_is_kept_out_until_the_first_is_gone_even_if_that_is_pa
 def test_a_paused_process_goes_on_as_if_nothing_had_been(begin: Begin) -> None:
     campaign = begin(40)
     first = campaign.paused(MOMENTS["before a request leaves"])
-    assert campaign.start().result().code == LOCKED
+    assert campaign.run().code == LOCKED
     first.signal(signal.SIGCONT)
     assert first.result().code == 0
     campaign.check_ended()
@@ -70,7 +70,7 @@ def test_a_copy_on_the_same_machine_is_refused(begin: Begin) -> None:
     campaign = begin(40)
     here = campaign.paused(MOMENTS["before a request leaves"])
     shutil.copytree(campaign.run_dir, campaign.cli.home / "runs" / "copy")
-    refused = campaign.start("resume", "runs/copy").result()
+    refused = campaign.run("resume", "runs/copy")
     assert refused.code == FOREIGN, refused.stderr
     here.signal(signal.SIGCONT)
     assert here.result().code == 0

@@ -1,6 +1,6 @@
 """One campaign that is killed, stopped, copied and gone on with, and what its journal and the API's ledger must say.
 
-The ledger is the oracle: it knows who was really messaged. Its simulator may serve other campaigns too, to other people.
+The ledger is the oracle: it knows who was really messaged. Its simulator may serve other campaigns, to other people.
 """
 
 import os
@@ -18,8 +18,9 @@ from broadcaster.errors import DifferenceFound
 from broadcaster.store.facts import Facts
 from broadcaster.store.plan import Plan
 from broadcaster.store.rundir import RunDir
-from support.cli import Cli, Running, rows
+from support.cli import Cli, Result, Running, rows
 from support.simulator import Simulator
+from support.warm import Warm
 from support.wrapped import Wrapped
 
 KILLED = -9
@@ -48,9 +49,15 @@ class Found(AssertionError):
 
 
 class Campaign:
-    """A list, a job, and commands that go to *simulator*; ``home`` is all that the user has."""
+    """A list, a job, and commands that go to *simulator*; ``home`` is all that the user has.
 
-    def __init__(self, home: Path, simulator: Simulator, to: Sequence[str], **tables: Any) -> None:
+    With *warm*, commands that run to their end are forked from it.
+    """
+
+    def __init__(
+        self, home: Path, simulator: Simulator, to: Sequence[str], *, warm: Warm | None = None, **tables: Any
+    ) -> None:
+        self.warm = warm
         self.cli = Cli(home)
         self.cli.use(simulator)
         self.simulator = simulator
@@ -61,8 +68,8 @@ class Campaign:
         self._started: list[Running] = []
 
     def copied_to(self, home: Path) -> "Campaign":
-        """Return the same campaign with another user, or on another machine: nothing but the run directory is copied."""
-        other = Campaign(home, self.simulator, self.to)
+        """Return the same campaign on another machine: only the run directory is copied."""
+        other = Campaign(home, self.simulator, self.to, warm=self.warm)
         other._started = self._started
         shutil.copytree(self.run_dir, other.run_dir)
         return other
@@ -76,11 +83,19 @@ class Campaign:
 
     def start(self, *words: str, broken: Sequence[str] = ()) -> Running:
         """Start a command, or going on when none is given, in a process with these breaks."""
-        words = words or (("resume", "runs/crash") if self.planned else ("run", "job.toml"))
-        confirmed = () if words[0] in {"plan", "status", "verify"} else ("--yes",)
         user = Wrapped(self.cli, module=("support.broken", *broken, "--")) if broken else self.cli
-        self._started.append(user.start(*words, *confirmed))
+        self._started.append(user.start(*self._command(words)))
         return self._started[-1]
+
+    def run(self, *words: str, broken: Sequence[str] = ()) -> Result:
+        """Do the same to its end, whatever that is."""
+        if self.warm is not None:
+            return self.warm.run(self.cli, *broken, "--", *self._command(words))
+        return self.start(*words, broken=broken).result()
+
+    def _command(self, words: Sequence[str]) -> tuple[str, ...]:
+        words = words or (("resume", "runs/crash") if self.planned else ("run", "job.toml"))
+        return (*words,) if words[0] == "plan" else (*words, "--yes")
 
     def paused(self, place: str) -> Running:
         """Start going on, and return once it has paused itself at *place*.
@@ -100,14 +115,14 @@ class Campaign:
         Raises:
             Found: something else is the case, or the exit code says so.
         """
-        ended = self.start(*words, broken=broken).result()
+        ended = self.run(*words, broken=broken)
         doubtful = self.check_ended(in_doubt=in_doubt)
         if ended.code != (SOME_IN_DOUBT if doubtful else 0):
             raise Found(Finding.ENDED_WRONG, f"exit code {ended.code} with {doubtful} in doubt: {ended.stderr}")
 
     def killed(self, failpoint: str, *words: str, broken: Sequence[str] = ()) -> None:
         """Run a command that must die at *failpoint*; then look at what it left."""
-        ended = self.start(*words, broken=(*broken, failpoint)).result()
+        ended = self.run(*words, broken=(*broken, failpoint))
         if ended.code != KILLED:
             raise Found(Finding.ENDED_WRONG, f"exit code {ended.code}, and not killed: {ended.stderr}")
         self.check()
@@ -123,6 +138,11 @@ class Campaign:
         query = "SELECT recipient, message_id FROM message"
         with closing(sqlite3.connect(f"{self.simulator.state.as_uri()}?mode=ro", uri=True, timeout=10)) as db:
             return [(to, message_id) for to, message_id in db.execute(query) if to in ours]
+
+    def created(self) -> int:
+        """Return how many messages its API has created, for anybody."""
+        with closing(sqlite3.connect(f"{self.simulator.state.as_uri()}?mode=ro", uri=True, timeout=10)) as db:
+            return int(db.execute("SELECT count(*) FROM message").fetchone()[0])
 
     # ---- what must hold ---------------------------------------------------------------------------------------------
 

@@ -75,6 +75,20 @@ FAILPOINTS: Mapping[str, str] = MappingProxyType(
         "after the summary is written": "pathlib:Path.replace?summary.json:after:1",
     }
 )
+IN_EVERY_LIFE = (
+    "before a claim",
+    "after a claim, before its bytes leave",
+    "while a request leaves",
+    "while an answer arrives",
+    "after an answer has arrived",
+    "after an answer is judged",
+    "before an outcome is written",
+    "before a commit",
+    "after a commit, before anybody is told",
+    "after an outcome is written",
+    "after a batch is done",
+)
+"""The places that every process passes that sends anything, and passes often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,4 +151,3 @@ class Failpoint:
             return result
 
         return wrapped
-

@@ -106,7 +106,9 @@ def _no_window(original: Function) -> Function:
 def _clock_set_back(original: Function) -> Function:
     def may_repeat(claim: Any, now: Any, **named: Any) -> Any:
         """Take an attempt that seems to lie in the future for one of this moment."""
-        return original(changed(claim, since=changed(claim.since, wall_us=min(claim.since.wall_us, now.wall_us))), now, **named)
+        return original(
+            changed(claim, since=changed(claim.since, wall_us=min(claim.since.wall_us, now.wall_us))), now, **named
+        )
 
     return may_repeat
 

@@ -28,7 +28,7 @@ def find(path: str) -> tuple[Any, str, Function]:
     except (ImportError, AttributeError, KeyError) as error:
         raise LookupError(f"{path} is not there any more: {error!r}") from error
     if not isinstance(found, FunctionType):
-        raise LookupError(f"{path} is no function that could be replaced, but {found!r}")
+        raise LookupError(f"{path} is no function that could be replaced, but {found!r}")  # noqa: TRY004 - it is not found
     return owner, name, found
 
 

@@ -121,7 +121,7 @@ def freeze_anew(plan: Plan) -> None:
     for part in range(len(plan.parts)):
         head = plan.run_dir.head(part)
         words = json.loads(head.read_bytes())
-        words["previous"] = previous
+        words |= {"previous": previous, "checksum": None}
         words["sha256"] = {name: sha256(plan.run_dir.path / name) for name in words["sha256"]}
         head.write_text(json.dumps(words), encoding="utf-8")
         previous = sha256(head)
