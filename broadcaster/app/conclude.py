@@ -9,12 +9,12 @@ from typing import Any
 from broadcaster.core.values import Tally
 from broadcaster.core.words import State
 from broadcaster.engine.record import EARLIER_LAUNCH
-from broadcaster.errors import BroadcasterError, ExitCode
+from broadcaster.errors import BroadcasterError, DifferenceFound, ExitCode
 from broadcaster.lists.read import ListSource, open_list
 from broadcaster.store.exports import write_exports, write_summary
 from broadcaster.store.facts import Facts, tally
 from broadcaster.store.files import digest
-from broadcaster.store.manifest import build_manifest, is_current
+from broadcaster.store.manifest import build_manifest, clashes_if_current
 from broadcaster.store.plan import Plan
 
 
@@ -38,9 +38,16 @@ def conclude(plan: Plan, *, because: BroadcasterError | None = None) -> Conclusi
         StoreError: when the disk refuses, or plan or journal are damaged.
     """
     facts = Facts.read(plan)
-    made = None if is_current(plan) else build_manifest(plan, facts, to=plan.run_dir.manifest)
+    clashes = clashes_if_current(plan)
+    if clashes is None:
+        clashes = build_manifest(plan, facts, to=plan.run_dir.manifest).clashes
+    if clashes:
+        because = DifferenceFound(
+            f"{clashes} message ids of the API's answers stand for more than one delivery, so that nobody can tell who "
+            f"was messaged; 'broadcaster verify {plan.run_dir.path}' names the first, ask Sent about it"
+        )
     counts = tally(plan, facts)
-    code = exit_code(counts, because=because, clashes=made.clashes if made else 0)
+    code = exit_code(counts, because=because)
     summary = _summarise(plan, facts, counts, code=code, because=because)
     phone = plan.head.identity["recipients"]["phone"]
     write_exports(
@@ -57,10 +64,8 @@ def counted(plan: Plan, facts: Facts, *, because: BroadcasterError | None = None
     return Conclusion(code=code, counts=counts, summary=_summarise(plan, facts, counts, code=code, because=because))
 
 
-def exit_code(counts: Tally, *, because: BroadcasterError | None = None, clashes: int = 0) -> ExitCode:
+def exit_code(counts: Tally, *, because: BroadcasterError | None = None) -> ExitCode:
     """Return what a run's end means, the gravest first (design.md §3, "When several hold")."""
-    if clashes:
-        return ExitCode.STORE
     if because is not None and because.exit_code is not ExitCode.STOPPED:
         return because.exit_code
     if because is not None or counts.pending:

@@ -5,6 +5,7 @@ import random
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 from broadcaster.api import lookups
@@ -13,6 +14,7 @@ from broadcaster.app.parts import VERSION, Access, Line, line
 from broadcaster.clock import SystemClock, wall_us
 from broadcaster.core.doubt import MARGIN_SHARE
 from broadcaster.core.halt import must_halt
+from broadcaster.core.sizes import most_row_bytes
 from broadcaster.core.values import Batch, Tally
 from broadcaster.core.words import Channel, On5xx
 from broadcaster.engine.ports import Event, Observe, Settled
@@ -175,32 +177,43 @@ async def _send(
             if stop.draining:
                 return
             facts = Facts.read(plan)
-            _register(plan, window_s=api.idempotency_window)
+            launch = _launch(plan)
+            account.register(launch, now_us=wall_us(), window_s=api.idempotency_window * (1 - MARGIN_SHARE))
+            journal.before_parts = partial(account.mark_divided, launch)
             known = tally(plan, facts)
             watch.accepted, watch.rejected = known.accepted, known.rejected
             begin(known, api_line)
-            await execute(
-                _tasks(plan, facts),
-                terms=Terms(
-                    message=head.message,
-                    operation=OPERATIONS[head.operation],
-                    window_s=api.idempotency_window,
-                    margin_s=api.idempotency_window * MARGIN_SHARE,
-                    give_up_after_s=settings.safety.give_up_after,
-                    on_5xx=On5xx(settings.safety.on_5xx),
-                ),
-                send=api_line.send,
-                journal=journal,
-                budget=api_line.pacer,
-                stop=stop,
-                observe=watch,
-                clock=clock,
-                concurrency=limits.concurrency,
-                largest_batch=largest,
-                next_child=min(facts.children, default=0) - 1,
-                server_us=server_us,
-                rand=random.random,
+            terms = Terms(
+                message=head.message,
+                operation=OPERATIONS[head.operation],
+                window_s=api.idempotency_window,
+                margin_s=api.idempotency_window * MARGIN_SHARE,
+                give_up_after_s=settings.safety.give_up_after,
+                on_5xx=On5xx(settings.safety.on_5xx),
+                row_bytes=most_row_bytes(auto=tuple(head.channels) == (Channel.AUTO,), text=head.text),
             )
+            answer_row = _measured(plan, facts)
+            while True:
+                shared = await execute(
+                    _tasks(plan, facts),
+                    terms=terms,
+                    send=api_line.send,
+                    journal=journal,
+                    budget=api_line.pacer,
+                    stop=stop,
+                    observe=watch,
+                    clock=clock,
+                    concurrency=limits.concurrency,
+                    largest_batch=largest,
+                    next_child=min(facts.children, default=0) - 1,
+                    server_us=server_us,
+                    rand=random.random,
+                    answer_row=answer_row,
+                )
+                answer_row = shared.largest_answer_row
+                if not shared.postponed or answer_row is None:
+                    return
+                facts = Facts.read(plan)  # what was postponed can be judged now
 
 
 async def _identify(plan: Plan, to: Access, api_line: Line, journal: JournalWriter) -> int | None:
@@ -238,20 +251,26 @@ async def _check_template(head: Head, api_line: Line) -> None:
         raise TemplateUnusable(f"template {name} cannot be sent: {' '.join(problems)} Nobody was messaged")
 
 
-def _register(plan: Plan, *, window_s: float) -> None:
+def _measured(plan: Plan, facts: Facts) -> float | None:
+    """Return how long a row of the answers so far was at most, in bytes: what may be repeated depends on it."""
+    if not facts.claims or not facts.settled:
+        return None
+    sizes = plan.sizes()
+    with JournalReader(plan.run_dir.journal) as journal:
+        some = islice(((number, body) for number, body in journal.answers() if number >= 0), _FEW)
+        return max((len(body) / sizes[number] for number, body in some), default=None)
+
+
+def _launch(plan: Plan) -> account.Launch:
     with JournalReader(plan.run_dir.journal) as reader:
         known = reader.meta()
-    account.register(
-        account.Launch(
-            account=known["account"],
-            mode=plan.head.mode,
-            campaign=plan.head.campaign,
-            run=known["run"],
-            run_dir=plan.run_dir.path,
-            keys_sha256=plan.keys_sha256,
-        ),
-        now_us=wall_us(),
-        window_s=window_s * (1 - MARGIN_SHARE),
+    return account.Launch(
+        account=known["account"],
+        mode=plan.head.mode,
+        campaign=plan.head.campaign,
+        run=known["run"],
+        run_dir=plan.run_dir.path,
+        keys_sha256=plan.keys_sha256,
     )
 
 
@@ -265,6 +284,8 @@ async def _tasks(plan: Plan, facts: Facts) -> AsyncGenerator[Task, None]:
     """Yield what is left: claimed without an outcome (oldest first), parts of splits, then what was never claimed."""
     claimed = plan.fetch([batch for batch in facts.claims if batch >= 0]) | facts.children
     for number, claim in facts.claims.items():
+        if number in facts.attempts and facts.attempts[number][3] == "answer_too_large":
+            continue  # the API has forgotten it
         yield Task(batch=claimed[number], claim=claim, attempts=max(1, facts.tried(number)))
     for child in _open_children(facts):
         yield Task(batch=child, attempts=facts.tried(child.id))

@@ -8,6 +8,7 @@ from typing import Any
 
 from broadcaster.app.parts import VERSION
 from broadcaster.clock import today, wall_us
+from broadcaster.core.keys import FORMAT
 from broadcaster.core.sizes import largest_batch, utf16_length
 from broadcaster.core.values import Message, Scope
 from broadcaster.core.words import Channel, Mode
@@ -23,11 +24,11 @@ from broadcaster.planning.guards import check_anybody, check_counts, check_journ
 from broadcaster.planning.identity import EXTENSIBLE, identity_of, match
 from broadcaster.planning.opening import open_job_list
 from broadcaster.planning.pipeline import Audience, Built, Wording, build_part, discard
+from broadcaster.store.audit import require_frozen
 from broadcaster.store.facts import Facts, tally
 from broadcaster.store.plan import Head, ListFile, Plan, write_head
 from broadcaster.store.rundir import RunDir, campaign_dir
 
-FORMAT = "f1"
 _FIRST_GENERATION = "0"
 
 
@@ -64,7 +65,7 @@ def locate(job: Job, ask: Ask) -> tuple[RunDir, str]:
     day = ask.day or today(job.timezone)
     campaign = render_campaign(job, day=day)
     if "{date}" in job.campaign and ask.day is None and not ask.new_date and ask.run_dir is None:
-        earlier = _unfinished(job.campaign, ask)
+        earlier = _unfinished(job.campaign, ask, today=day)
         if earlier is not None:
             return earlier
     run_dir = RunDir(ask.run_dir or campaign_dir(ask.runs, campaign, ask.mode))
@@ -72,15 +73,16 @@ def locate(job: Job, ask: Ask) -> tuple[RunDir, str]:
     return run_dir, campaign
 
 
-def _unfinished(template: str, ask: Ask) -> tuple[RunDir, str] | None:
-    """Return the newest unfinished run of the same job at another date."""
+def _unfinished(template: str, ask: Ask, *, today: date) -> tuple[RunDir, str] | None:
+    """Return the newest unfinished run of the same job at an earlier date."""
     found: list[tuple[int, RunDir, str]] = []
     for path in ask.runs.glob("*/plan.json"):
         run_dir = RunDir(path.parent)
         if run_dir.purged.exists():  # somebody stopped the purge halfway
             continue
         plan = Plan.open(run_dir)
-        if plan.head.campaign_template == template and plan.head.mode == ask.mode:
+        head = plan.head
+        if head.campaign_template == template and head.mode == ask.mode and (head.day or "") <= today.isoformat():
             counts = tally(plan, Facts.read(plan))
             if counts.pending or counts.in_doubt:
                 found.append((plan.head.planned_us, run_dir, plan.head.campaign))
@@ -115,7 +117,7 @@ def prepare(job: Job, ask: Ask, *, run_dir: RunDir, campaign: str, profile: str 
         suppress=reading.suppress,
     )
     if run_dir.is_planned:
-        plan = Plan.open(run_dir)
+        plan = require_frozen(Plan.open(run_dir))
         if not ask.extend:
             match(plan, identity)
             _check_size(plan.head.excluded, plan.recipients, plan.deliveries, job, ask)
@@ -287,6 +289,7 @@ def _head(
         previous=earlier.fingerprint if earlier else None,
         code=VERSION,
         planned_us=wall_us(),
+        day=(ask.day or today(job.timezone)).isoformat() if "{date}" in job.campaign else None,
     )
 
 

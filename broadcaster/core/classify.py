@@ -132,6 +132,11 @@ SHARED_FIELDS: Mapping[str, Row] = MappingProxyType(
 )
 
 _LOST = _doubt("No complete answer arrived")
+_FORGOTTEN = Row(
+    action=Action.HOLD,
+    executed=Executed.UNKNOWN,
+    sentence="The answer was longer than the API remembers: a repeat would send everything again.",
+)
 _UNREADABLE = _doubt("The API said yes in a form that cannot be read.")
 _FOREIGN = _stop(
     ContractBroken,
@@ -165,8 +170,8 @@ def classify(
         after_auth_failure: the key was refused before; a 429 is then the lock-out of the key, not a matter of speed.
 
     Returns:
-        The verdict. Its code is the API's, or a stable word of ours (``lost``, ``unsent``, ``unreadable``, ``foreign``,
-        ``partial``, ``replayed``, ``http_418`` …), or "" when all is as asked.
+        The verdict. Its code is the API's, or a stable word of ours (``lost``, ``unsent``, ``answer_too_large``,
+        ``unreadable``, ``foreign``, ``partial``, ``replayed``, ``http_418`` …), or "" when all is as asked.
     """
     match result:
         case Unsent(reason=reason):
@@ -176,6 +181,8 @@ def classify(
                 code="unsent",
                 sentence=f"The request did not leave ({reason}).",
             )
+        case Lost(reason="answer_too_large"):
+            return _verdict(_FORGOTTEN, code="answer_too_large")
         case Lost(reason=reason):
             lost = replace(_LOST, sentence=f"{_LOST.sentence} ({reason}).")
             return _verdict(_protected(lost, repeat=repeat), code="lost")

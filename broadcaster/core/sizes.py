@@ -6,6 +6,8 @@ from broadcaster.core.pacing import bucket, weight
 ANSWER_BYTES = 2_500_000
 _ROW_BYTES = 160  # ids, number, channel and punctuation of one row
 _ESCAPED_BYTES = 6  # a UTF-16 unit as the API may write it: \uXXXX
+FORGOTTEN_BYTES = 5_000_000
+_LONGEST_BODY = 3072  # UTF-16 units: the API's own limit
 _SHARE_OF_MESSAGES = 0.04  # a larger batch would cost the bucket of a message limit too much of its rate
 
 
@@ -34,6 +36,18 @@ def largest_batch(
     if messages_per_minute:
         largest = min(largest, int(messages_per_minute * _SHARE_OF_MESSAGES) // channels)
     return max(1, largest)
+
+
+def most_row_bytes(*, auto: bool, text: str | None) -> int:
+    """Return how long one row of an answer can be at most, whatever the job says of its template's length.
+
+    Args:
+        auto: the API picks the channel; its answer then has no body.
+        text: what is sent, where it is no template.
+    """
+    if auto:
+        return _ROW_BYTES
+    return _ROW_BYTES + _ESCAPED_BYTES * (_LONGEST_BODY if text is None else utf16_length(text))
 
 
 def duration_s(

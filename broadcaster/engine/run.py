@@ -41,7 +41,8 @@ async def execute(
     next_child: int,
     server_us: int | None,
     rand: Callable[[], float],
-) -> None:
+    answer_row: float | None = None,
+) -> Shared:
     """Deliver *tasks* until they end or the run is stopped; then ``stop.because`` tells why, if anything is left.
 
     Args:
@@ -58,6 +59,10 @@ async def execute(
         next_child: number of the first part of a split (-1 downwards).
         server_us: the API's time as just heard, or ``None``.
         rand: uniform in [0, 1), for jitter.
+        answer_row: bytes per delivery of the largest answer of an earlier launch, if there was any.
+
+    Returns:
+        What the senders know at the end.
 
     Raises:
         StoreError: a fact could not be written, or the plan is damaged.
@@ -66,7 +71,7 @@ async def execute(
     server_time = ServerTime(clock=clock, told_us=server_us)
     guard = Guard(terms=terms, senders=concurrency, stop=stop, observe=observe, clock=clock)
     line = Dispatcher(budget=budget, guard=guard, journal=journal, clock=clock, stop=stop, server_time=server_time)
-    shared = Shared(server_time=server_time, next_child=next_child, bisections=terms.bisections)
+    shared = Shared(server_time=server_time, next_child=next_child, bisections=terms.bisections, answer_row=answer_row)
     sender = Sender(
         terms=terms,
         send=send,
@@ -83,7 +88,7 @@ async def execute(
     opened = asyncio.Event()
 
     async def first() -> None:
-        while shared.largest_answer_row is None and (task := await work.take()) is not None:
+        while shared.alone and (task := await work.take()) is not None:
             await deliver(task)
         opened.set()
         await follow()
@@ -116,6 +121,7 @@ async def execute(
         pass
     except* BroadcasterError as group:
         raise _first(group) from None
+    return shared
 
 
 async def _abort(stop: Stop) -> None:

@@ -14,6 +14,7 @@ from broadcaster.core.classify import classify
 from broadcaster.core.doubt import may_repeat
 from broadcaster.core.keys import idempotency_key
 from broadcaster.core.retry import delay_s
+from broadcaster.core.sizes import FORGOTTEN_BYTES
 from broadcaster.core.split import child_batch, cut_after_400
 from broadcaster.core.values import (
     Batch,
@@ -36,6 +37,8 @@ from broadcaster.engine.stop import Stop
 from broadcaster.engine.terms import Shared, Terms
 from broadcaster.engine.work import Task
 from broadcaster.errors import Halted, StoreDamaged
+
+POSTPONED = "answer_size_unknown"
 
 
 class Sender:
@@ -105,14 +108,14 @@ class Sender:
     # ---- one attempt ------------------------------------------------------------------------------------------------
 
     async def _attempt(self, batch: Batch, request: Request, history: History) -> Try:
-        refusal = self._may_not_repeat(history)
+        refusal = self._may_not_repeat(batch, history)
         if refusal is not None:
             return Try(verdict=refusal)
         try:
             claim = await self._line.admit(batch, needs_claim=not history.doubtful)
         except Drained:
             return Try(verdict=Verdict(action=Action.REPEAT, executed=Executed.NO, code="drained"))
-        refusal = self._may_not_repeat(history)  # the turn may have taken longer than the window had left
+        refusal = self._may_not_repeat(batch, history)  # the turn may have taken longer than the window had left
         if refusal is not None:
             return Try(verdict=refusal)
         history.attempts += 1
@@ -136,9 +139,17 @@ class Sender:
             self._guard.give_up_if_silent()
         return tried
 
-    def _may_not_repeat(self, history: History) -> Verdict | None:
+    def _may_not_repeat(self, batch: Batch, history: History) -> Verdict | None:
         if history.claim is None:
             return None
+        row_bytes = self._shared.largest_answer_row
+        if batch.deliveries * (self._terms.row_bytes if row_bytes is None else row_bytes) > FORGOTTEN_BYTES:
+            return Verdict(
+                action=Action.HOLD,
+                executed=Executed.UNKNOWN,
+                code=POSTPONED if row_bytes is None else "answer_too_large",
+                sentence="The API forgets a key whose answer was longer than 5 MB, and this one may have been.",
+            )
         allowed = may_repeat(
             history.claim,
             Instant.at(self._clock.reading()),
@@ -185,7 +196,10 @@ class Sender:
             case Action.HOLD:
                 if tried.result is not None:
                     await self._journal.note(attempt_of(batch, tried, history))
-                self._tell(tried, in_doubt=batch.deliveries)
+                if tried.verdict.code == POSTPONED:
+                    self._shared.postponed += 1
+                else:
+                    self._tell(tried, in_doubt=batch.deliveries)
             case Action.STOP:
                 await self._halt(batch, tried, history)
             case Action.REPEAT:  # the run drains before the batch is settled
@@ -203,6 +217,7 @@ class Sender:
         missing = self._terms.operation.read(batch, reply.body).missing
         outcome = outcome_of(batch, State.ACCEPTED, tried, history, self._clock)
         await self._journal.settle(replace(outcome, answer=reply.body, missing=missing))
+        self._shared.alone = False
         self._shared.largest_answer_row = max(self._shared.largest_answer_row or 0, len(reply.body) / batch.deliveries)
         accepted = batch.deliveries - missing
         self._tell(tried, accepted=accepted, in_doubt=missing, earlier_launch=accepted if elsewhere else 0)

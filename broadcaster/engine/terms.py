@@ -23,14 +23,19 @@ class Terms:
     retry_budget: RetryBudget = field(default_factory=RetryBudget)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     on_5xx: On5xx = On5xx.RETRY
+    row_bytes: int = 0  # an answer's row is no longer than that
     bisections: int = 40  # requests that looking for an unnamed bad recipient may cost in one run
 
 
 class Shared:
     """What the senders of a run know together."""
 
-    def __init__(self, *, server_time: ServerTime, next_child: int, bisections: int) -> None:
+    def __init__(
+        self, *, server_time: ServerTime, next_child: int, bisections: int, answer_row: float | None = None
+    ) -> None:
         self.server_time = server_time
         self.next_child = next_child
         self.bisections_left = bisections
-        self.largest_answer_row: float | None = None  # bytes of an accepting answer, per delivery
+        self.alone = True  # no request was accepted yet: one at a time
+        self.largest_answer_row = answer_row  # bytes of an accepting answer, per delivery; None: not measured yet
+        self.postponed = 0  # batches that wait for a measure

@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS campaign (
 """
 _US = 1_000_000
 _PURGED = "purged"  # instead of a digest of keys: no plan agrees with it
+_DIVIDED = "divided"  # in place of the digest: it has sent parts of batches under other keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +82,7 @@ def register(launch: Launch, *, now_us: int, window_s: float) -> bool:
                     f"{here} is a copy of {run_dir}, which has the same journal; go on there, or remove it first"
                 )
         for _, run_dir, keys, first_us in others:
-            protected = keys == launch.keys_sha256 and first_us <= now_us <= first_us + window_s * _US
-            if not protected or _left_its_plan(Path(run_dir)):
+            if keys != launch.keys_sha256 or not first_us <= now_us <= first_us + window_s * _US:
                 raise BelongsToAnother(
                     f"campaign {launch.campaign!r} of this account was sent from {run_dir}; go on there with "
                     f"'broadcaster resume {run_dir}', or give the job another campaign name. Sending it from a second "
@@ -90,22 +90,23 @@ def register(launch: Launch, *, now_us: int, window_s: float) -> bool:
                 )
         db.execute(
             "INSERT INTO campaign VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET run_dir = excluded.run_dir, "
-            "keys_sha256 = excluded.keys_sha256",
-            (launch.account, launch.mode, launch.campaign, launch.run, here, launch.keys_sha256, now_us),
+            "keys_sha256 = CASE keys_sha256 WHEN ? THEN keys_sha256 ELSE excluded.keys_sha256 END",
+            (launch.account, launch.mode, launch.campaign, launch.run, here, launch.keys_sha256, now_us, _DIVIDED),
         )
     return bool(others)
 
 
-def _left_its_plan(run_dir: Path) -> bool:
-    """Whether the run in *run_dir* sent parts of batches, whose keys its plan does not have.
+def mark_divided(launch: Launch) -> None:
+    """Write down that *launch* is about to send parts of its batches; call it before the first of them.
 
-    The API remembers no refusal: the whole batch, from elsewhere, could be accepted after its parts were.
+    Their keys are not in its plan, and the API remembers no refusal: the whole batch, sent from elsewhere, could be
+    accepted after its parts were. So no other directory may send this campaign any more.
     """
-    journal = run_dir / "journal.sqlite"
-    if not journal.exists():
-        return False
-    with JournalReader(journal) as reader:
-        return next(reader.children(), None) is not None
+    with _registry() as db:
+        db.execute(
+            "UPDATE campaign SET keys_sha256 = ? WHERE account = ? AND mode = ? AND campaign = ? AND run = ?",
+            (_DIVIDED, launch.account, launch.mode, launch.campaign, launch.run),
+        )
 
 
 def sent_elsewhere(*, account: str, mode: str, campaign: str, run: str) -> list[str]:

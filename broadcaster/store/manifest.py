@@ -33,6 +33,7 @@ from broadcaster.store.rundir import RunDir
 if TYPE_CHECKING:
     import pandas as pd
 
+_REVISION, _CLASHES = "broadcaster.revision", "broadcaster.clashes"  # notes in the footer
 _TIME = pa.timestamp("us", tz="UTC")
 MANIFEST = pa.schema(
     [
@@ -88,9 +89,9 @@ def build_manifest(plan: Plan, facts: Facts, *, to: Path) -> Made:
     """
     made = Made(counts=dict.fromkeys(Status, 0))
     table = BatchFacts.of(plan, facts)
-    note = {"broadcaster.revision": revision(plan)}
     with disk_errors(to), TemporaryDirectory(dir=plan.run_dir.path, prefix=f"{TEMPORARY}manifest-") as spilled:
         made.clashes = _Spill(plan, facts, table, Path(spilled)).write()
+        note = {_REVISION: revision(plan), _CLASHES: str(made.clashes)}
         with replacing(to) as temporary, writing(temporary, MANIFEST, note=note) as writer:
             for part in plan.parts:
                 for group, rows in enumerate(part.read_rows()):
@@ -109,13 +110,15 @@ def revision(plan: Plan) -> str:
         return f"{plan.fingerprint}-{journal.revision()}"
 
 
-def is_current(plan: Plan) -> bool:
-    """Whether the manifest on disk says what plan and journal say."""
+def clashes_if_current(plan: Plan) -> int | None:
+    """Return how many message ids clash in the manifest on disk; ``None`` when it is not what plan and journal say."""
     if not plan.run_dir.manifest.exists():
-        return False
+        return None
     with reading(plan.run_dir.manifest) as file:
-        written = (file.schema_arrow.metadata or {}).get(b"broadcaster.revision", b"")
-    return bool(written.decode() == revision(plan))
+        notes = file.schema_arrow.metadata or {}
+    if notes.get(_REVISION.encode(), b"").decode() != revision(plan):
+        return None
+    return int(notes.get(_CLASHES.encode(), b"0"))
 
 
 class _Spill:
@@ -306,5 +309,9 @@ def read_manifest(run_dir: str | Path) -> "pd.DataFrame":
     }
     path = RunDir(Path(run_dir)).manifest
     with reading(path) as file:
+        if not file.schema_arrow.equals(MANIFEST):
+            raise StoreDamaged(
+                f"{path} has other columns than a manifest; 'broadcaster manifest {run_dir}' builds it anew"
+            )
         frame: pd.DataFrame = file.read().replace_schema_metadata(None).to_pandas(types_mapper=types.get)
     return frame

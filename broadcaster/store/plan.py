@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from broadcaster.core.keys import FORMAT
 from broadcaster.core.values import Batch, Message, Scope
 from broadcaster.core.words import Channel, Mode
 from broadcaster.errors import BelongsToAnother, StoreDamaged
@@ -69,7 +70,7 @@ class Head:
     Attributes:
         identity: what makes the job this job (message, columns, suppression …); another job differs in it.
         keys_sha256: digest of all idempotency keys in order: equal plans on two machines agree in it.
-        batch_size: the largest batch that the planner allowed itself.
+        day: the logical date, as in ``2026-12-01``; it is there when the campaign has ``{date}``.
     """
 
     version: int = VERSION
@@ -105,6 +106,7 @@ class Head:
     previous: str | None
     code: str
     planned_us: int
+    day: str | None = None  # what {date} in the campaign stands for
 
     @property
     def message(self) -> Message:
@@ -135,6 +137,11 @@ class Head:
             words = json.loads(content)
             if words["version"] != VERSION:
                 raise BelongsToAnother(f"{path}: plan format {words['version']} is not the one this version reads")
+            if words["format"] != FORMAT:
+                raise BelongsToAnother(
+                    f"{path}: its requests have the form {words['format']!r}, which this version cannot write; finish "
+                    "with the version that planned it"
+                )
             stated = words.pop("checksum", None)  # a plan that was frozen before there were checksums has none
             if stated not in {None, _checksum(words)}:
                 raise StoreDamaged(f"{path}: the plan is not as it was frozen; restore it from a copy")

@@ -13,7 +13,7 @@ import queue
 import socket
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -53,6 +53,8 @@ class JournalWriter:
         self._facts: queue.SimpleQueue[_Fact | None] = queue.SimpleQueue()
         self._failure: StoreError | None = None
         self._closed = False
+        self.before_parts: Callable[[], None] | None = None
+        """Called once, in a thread, before parts of batches are written down: they have keys that the plan has not."""
         self._loop = asyncio.get_running_loop()
         self._db = self._open()
         self._process = self._begin_process()
@@ -172,6 +174,9 @@ class JournalWriter:
 
     async def settle(self, outcome: Outcome, children: Sequence[Child] = (), blames: Sequence[Blame] = ()) -> None:
         """Write an outcome with all that follows from it, in one transaction; durable when it returns."""
+        if children and self.before_parts is not None:
+            announce, self.before_parts = self.before_parts, None
+            await asyncio.to_thread(announce)
         await self._record([*settling(outcome), bearing(children), blaming(blames)])
 
     async def prove(self, evidence: Sequence[Evidence], outcomes: Sequence[Outcome]) -> None:

@@ -347,7 +347,9 @@ def test_a_message_id_that_stands_in_two_answers_is_an_alarm(cli: Cli, here: Str
         for at, body in enumerate(bodies, start=1)
     ])  # fmt: skip
     ended = run(cli)
-    assert (ended.code, ended.stdout) == (74, "")
+    for again in (ended, run(cli), cli("resume", RUN)):  # it does not go away
+        assert (again.code, again.stdout) == (74, "")
+        assert "stand for more than one delivery" in again.stderr
     difference = audit(Plan.open(RunDir(cli.home / RUN))).difference
     assert difference is not None
     assert "message id" in difference

@@ -126,3 +126,14 @@ def test_a_run_that_another_machine_worked_on_says_so(cli: Cli, sim: Simulator) 
     assert ended.code == 0
     assert "last worked on by the-other-machine" in ended.stderr
     assert "last worked on by" not in cli("resume", "runs/acceptance").stderr
+
+
+def test_a_plan_for_a_later_date_waits_for_its_day(cli: Cli, sim: Simulator) -> None:
+    cli.people(3)
+    cli.job(campaign="digest-{date}")
+    assert cli("plan", "job.toml", "--date", "2099-01-01").code == 0
+    ended = cli("run", "job.toml", "--yes", "--json")
+    assert ended.code == 0, ended.stderr
+    assert ended.json["campaign"] != "digest-2099-01-01"
+    assert len(sim.messages()) == 3
+    assert (cli.home / "runs/digest-2099-01-01/plan.json").exists()

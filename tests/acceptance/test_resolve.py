@@ -147,4 +147,4 @@ def test_a_server_error_can_be_held_instead_of_repeated(cli: Cli, sim: Simulator
     assert cli("run", "job.toml", "--yes").code == 4
     assert cli.statuses() == {"accepted": 4, "in_doubt": 2}
     assert len(sends(sim)) == 3
-    assert cli("resolve", RUN).stderr.count("http_500") == 1
+    assert cli("resolve", RUN).stderr.count("INTERNAL_001") == 1

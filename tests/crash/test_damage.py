@@ -143,7 +143,8 @@ def test_a_torn_log_is_what_a_crash_leaves_and_the_run_ends_well(scene: Scene) -
     for how, left in torn(scene.killed.files[log]).items():
         scene.killed.lay_out({log: left, index: None})  # after a crash the index is made again
         codes[scene.goes_on_or_refuses(f"the log {how}")] += 1
-    assert codes.keys() <= {3, 4}, "a log that only ends too early is no reason to refuse"
+    # 78: it has forgotten its own name, and the registry knows of parts of batches that it has forgotten too.
+    assert codes.keys() <= {3, 4, 78}, "a log that only ends too early is no reason to refuse"
     assert codes[3]
 
 

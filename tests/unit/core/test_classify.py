@@ -102,6 +102,7 @@ SAME_IN_DOUBT: dict[str, tuple[Heard | Lost | Unsent, Meaning]] = {
     "520, a status nobody documents": (heard(520), AGAIN_UNKNOWN),
     "a status outside all classes": (heard(999), AGAIN_UNKNOWN),
 }
+FORGOTTEN = Lost(reason="answer_too_large", started=NOW, ended=NOW)
 REFUSALS: dict[str, tuple[Heard | Lost | Unsent, Meaning]] = {
     "302": (heard(302), stop(RequestRefused)),
     "400 naming a recipient": (heard(400, "VALIDATION_002", blamed=(3,)), SPLIT),
@@ -323,3 +324,10 @@ def test_whatever_is_not_as_asked_has_a_sentence_for_people(result: Heard | Lost
     verdict = classify(result, repeat=Repeat.KEYED, doubtful=False)
 
     assert (verdict.sentence.endswith(".")) == (verdict.code != "")
+
+
+@pytest.mark.parametrize("doubtful", [False, True])
+@pytest.mark.parametrize("repeat", list(Repeat))
+def test_an_answer_that_the_api_has_forgotten_is_held(repeat: Repeat, doubtful: bool) -> None:  # noqa: FBT001 - a column
+    verdict = classify(FORGOTTEN, repeat=repeat, doubtful=doubtful)
+    assert (verdict.action, verdict.executed, verdict.code) == (Action.HOLD, Executed.UNKNOWN, "answer_too_large")

@@ -8,7 +8,7 @@ import pytest
 from support.plans import T0
 
 from broadcaster.errors import BelongsToAnother, ExitCode, StoreDamaged, StoreError
-from broadcaster.store.account import Launch, fingerprint, register, registry_path
+from broadcaster.store.account import Launch, fingerprint, mark_divided, register, registry_path
 from broadcaster.store.writer import JournalWriter
 
 WINDOW_S = 24 * 3600.0
@@ -179,3 +179,13 @@ def test_an_account_is_known_by_address_id_and_profile_and_by_nothing_else() -> 
     assert fingerprint(base_url="u", account_id="a", profile=None) == fingerprint(
         base_url="u", account_id="a", profile=""
     )
+
+
+def test_once_parts_of_batches_were_sent_no_other_directory_may_send_the_campaign(launch: Launch) -> None:
+    at(launch, 0)
+    mark_divided(launch)
+    with pytest.raises(BelongsToAnother, match="sent from"):
+        at(elsewhere(launch), 1)
+    assert at(launch, 1) is False  # the run itself goes on, and that changes nothing for the others
+    with pytest.raises(BelongsToAnother, match="sent from"):
+        at(elsewhere(launch), 2)

@@ -32,7 +32,7 @@ from broadcaster.errors import StoreDamaged, StoreError
 from broadcaster.planning import pipeline
 from broadcaster.store import manifest
 from broadcaster.store.facts import Facts, tally
-from broadcaster.store.manifest import Made, build_manifest, is_current, read_manifest
+from broadcaster.store.manifest import Made, build_manifest, clashes_if_current, read_manifest
 from broadcaster.store.plan import Plan
 
 # design.md §3, "Manifest": names and types that scripts depend on.
@@ -338,16 +338,16 @@ def test_building_again_makes_the_same_bytes(tmp_path: Path) -> None:
 def test_a_manifest_is_current_until_plan_or_journal_say_more(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, people(4), batch_size=2)
     one, two = plan.read_batches()
-    seen = [is_current(plan)]
+    seen = [clashes_if_current(plan) == 0]
     build(plan)
-    seen.append(is_current(plan))
+    seen.append(clashes_if_current(plan) == 0)
     for fact in (claim(0), attempt(0), accepted(one), claim(1), divided(two, blamed=[0, 1])):
         record(plan, fact)
-        seen.append(is_current(plan))
+        seen.append(clashes_if_current(plan) == 0)
         build(plan)
-        seen.append(is_current(plan))
+        seen.append(clashes_if_current(plan) == 0)
     longer = extend_plan(tmp_path, people(5), batch_size=2)
-    seen.append(is_current(longer))
+    seen.append(clashes_if_current(longer) == 0)
 
     assert seen == [False, True] + [False, True] * 5 + [False]
 
@@ -366,7 +366,7 @@ def test_a_disk_that_refuses_leaves_the_old_manifest(tmp_path: Path, monkeypatch
     with pytest.raises(StoreError, match="No space left"):
         build(plan)
     assert plan.run_dir.manifest.read_bytes() == before
-    assert not is_current(plan)
+    assert clashes_if_current(plan) is None
     assert not list(plan.run_dir.path.glob(".*"))
 
 
