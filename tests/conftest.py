@@ -24,6 +24,7 @@ def _nothing_of_the_user(monkeypatch: pytest.MonkeyPatch, _homes: Path) -> None:
     home = tempfile.mkdtemp(dir=_homes)
     monkeypatch.setenv("HOME", home)
     monkeypatch.setenv("XDG_STATE_HOME", str(Path(home, ".state")))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(Path(home, ".cache")))
 
 
 @pytest.fixture

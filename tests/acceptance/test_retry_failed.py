@@ -141,7 +141,7 @@ def test_a_retry_that_was_stopped_is_gone_on_with_by_resume(cli: Cli, sim: Simul
 
 def test_an_answer_that_is_lost_in_a_retry_is_asked_for_again_with_its_key(cli: Cli, sim: Simulator) -> None:
     refused_once(cli, sim, 1, 2)
-    sim.set_faults([{"on": _SEND, "nth": [1], "do": "slow", "delay_s": 30}])
+    sim.set_faults([{"on": _SEND, "nth": [1], "do": "slow", "delay_s": 6}])
     before = len(sends(sim))
     running = cli.start("retry-failed", RUN, "--yes")
     wait_until(lambda: len(sends(sim)) > before, what="the retry's request")

@@ -4,9 +4,9 @@ import argparse
 import asyncio
 import sys
 
-from . import simulator
+from . import numbers, simulator
 
-_BENCHMARKS = {"simulator": simulator.measure}
+_BENCHMARKS = {"numbers": numbers.measure, "simulator": simulator.measure}
 
 
 def main() -> int:
