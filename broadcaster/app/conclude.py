@@ -1,9 +1,7 @@
 """After a run, and any time later: manifest, lists to correct, summary, exit code."""
 
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from broadcaster.core.values import Tally
@@ -51,7 +49,9 @@ def conclude(plan: Plan, *, because: BroadcasterError | None = None) -> Conclusi
     summary = _summarise(plan, facts, counts, code=code, because=because)
     phone = plan.head.identity["recipients"]["phone"]
     write_exports(
-        plan.run_dir, sources={part: source.batches() for part, source in _sources(plan).items()}, phone=phone
+        plan.run_dir,
+        sources={part: source.batches(malformed={}) for part, source in _sources(plan).items()},
+        phone=phone,
     )
     write_summary(plan.run_dir.summary, summary)
     return Conclusion(code=code, counts=counts, summary=summary)
@@ -81,12 +81,15 @@ def _sources(plan: Plan) -> dict[int, ListSource]:
     for part in plan.parts:
         lists = part.head.lists
         recipients = part.head.identity["recipients"]
-        if lists and all(Path(each.path).is_file() and digest(Path(each.path)) == each.sha256 for each in lists):
+        paths = [plan.run_dir.path.absolute() / each.path for each in lists]  # copies are in the run directory
+        same = (path.is_file() and digest(path) == each.sha256 for path, each in zip(paths, lists, strict=True))
+        if lists and all(same):
             found[part.head.part] = open_list(
-                [each.path for each in lists],
-                base=Path(os.sep),
+                list(map(str, paths)),
+                base=plan.run_dir.path,
                 encoding=recipients["encoding"],
                 delimiter=recipients["delimiter"],
+                sheet=recipients.get("sheet"),
             )
     return found
 
@@ -96,11 +99,11 @@ def _summarise(
 ) -> dict[str, Any]:
     refusals: dict[str, int] = {}
     earlier = 0
-    for settled in facts.settled.values():
-        if settled.code == EARLIER_LAUNCH:
-            earlier += 1
-        elif settled.state in {State.REJECTED, State.SPLIT}:
-            refusals[settled.code] = refusals.get(settled.code, 0) + 1
+    for (state, word), count in facts.settled.by_code().items():
+        if word == EARLIER_LAUNCH:
+            earlier += count
+        elif state in {State.REJECTED, State.SPLIT}:
+            refusals[word] = refusals.get(word, 0) + count
     return {
         "campaign": plan.head.campaign,
         "mode": plan.head.mode,

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -104,7 +104,7 @@ class Watch:
 
 def has_work(plan: Plan) -> bool:
     """Whether anything is left that a run may send: nothing of it needs the network."""
-    facts = Facts.read(plan)
+    facts = Facts.read(plan, whole=False)
     return bool(facts.claims) or bool(unsettled(plan, facts).any()) or bool(_open_children(facts))
 
 
@@ -158,7 +158,7 @@ async def _send(
 ) -> None:
     clock = SystemClock()
     head, limits, api = plan.head, settings.limits, settings.api
-    largest = max(part.head.largest_batch for part in plan.parts) * len(head.channels)
+    largest = max(part.head.heaviest for part in plan.parts)
     watch = Watch(settings=settings, stop=stop, largest=largest, observe=observe)
     opened = line(
         to,
@@ -173,10 +173,10 @@ async def _send(
         async with opened as api_line:
             server_us = await _identify(plan, to, api_line, journal)
             if settings.preflight:
-                await _check_template(head, api_line)
+                await _check_template(head, plan.channels, api_line)
             if stop.draining:
                 return
-            facts = Facts.read(plan)
+            facts = Facts.read(plan, whole=False)
             launch = _launch(plan)
             account.register(launch, now_us=wall_us(), window_s=api.idempotency_window * (1 - MARGIN_SHARE))
             journal.before_parts = partial(account.mark_divided, launch)
@@ -190,7 +190,7 @@ async def _send(
                 margin_s=api.idempotency_window * MARGIN_SHARE,
                 give_up_after_s=settings.safety.give_up_after,
                 on_5xx=On5xx(settings.safety.on_5xx),
-                row_bytes=most_row_bytes(auto=tuple(head.channels) == (Channel.AUTO,), text=head.text),
+                row_bytes=most_row_bytes(auto=plan.channels == (Channel.AUTO,), text=head.text),
             )
             answer_row = _measured(plan, facts)
             while True:
@@ -213,7 +213,7 @@ async def _send(
                 answer_row = shared.largest_answer_row
                 if not shared.postponed or answer_row is None:
                     return
-                facts = Facts.read(plan)  # what was postponed can be judged now
+                facts = Facts.read(plan, whole=False)  # what was postponed can be judged now
 
 
 async def _identify(plan: Plan, to: Access, api_line: Line, journal: JournalWriter) -> int | None:
@@ -239,13 +239,11 @@ async def _identify(plan: Plan, to: Access, api_line: Line, journal: JournalWrit
     return who.reply.server_us
 
 
-async def _check_template(head: Head, api_line: Line) -> None:
+async def _check_template(head: Head, channels: Sequence[Channel], api_line: Line) -> None:
     if head.text is not None:
         return
     template = await lookups.template(api_line.ask, id=head.template_id, name=head.template_name)
-    problems = lookups.template_problems(
-        template, channels=[Channel(each) for each in head.channels], parameters=set(head.parameters)
-    )
+    problems = lookups.template_problems(template, channels=channels, parameters=set(head.parameters))
     if problems:
         name = head.template_name or head.template_id
         raise TemplateUnusable(f"template {name} cannot be sent: {' '.join(problems)} Nobody was messaged")

@@ -15,18 +15,16 @@ from broadcaster.core.words import Channel, Mode
 from broadcaster.errors import ConfigError, ListUnusable
 from broadcaster.job.load import render_campaign
 from broadcaster.job.model import Job
-from broadcaster.lists.columns import Columns
-from broadcaster.lists.read import ListSource, expand, open_list
 from broadcaster.lists.suppress import suppressed_numbers
 from broadcaster.operations import OPERATIONS
 from broadcaster.planning.followup import Known
 from broadcaster.planning.guards import check_anybody, check_counts, check_journal
 from broadcaster.planning.identity import EXTENSIBLE, identity_of, match
-from broadcaster.planning.opening import open_job_list
+from broadcaster.planning.opening import Reading, copying, read_lists
 from broadcaster.planning.pipeline import Audience, Built, Wording, build_part, discard
 from broadcaster.store.audit import require_frozen
 from broadcaster.store.facts import Facts, tally
-from broadcaster.store.plan import Head, ListFile, Plan, write_head
+from broadcaster.store.plan import Head, Plan, write_head
 from broadcaster.store.rundir import RunDir, campaign_dir
 
 _FIRST_GENERATION = "0"
@@ -99,8 +97,13 @@ def prepare(job: Job, ask: Ask, *, run_dir: RunDir, campaign: str, profile: str 
         ConfigError: a key of the job does not fit the list.
     """
     run_dir.require_unpurged()  # again: somebody may have held the lock until now
+    with copying(job, run_dir.path) as copies:
+        return _prepare(job, ask, run_dir, campaign, profile, copies)
+
+
+def _prepare(job: Job, ask: Ask, run_dir: RunDir, campaign: str, profile: str | None, copies: Path | None) -> Prepared:
     try:
-        reading = _open(job)
+        reading = read_lists(job, copies=copies)
     except ListUnusable as error:
         if not run_dir.is_planned:
             raise
@@ -129,34 +132,13 @@ def prepare(job: Job, ask: Ask, *, run_dir: RunDir, campaign: str, profile: str 
     return _freeze(job, ask, run_dir, campaign, profile, reading, identity, None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Reading:
-    source: ListSource
-    columns: Columns
-    lists: tuple[ListFile, ...]
-    suppress: tuple[str, ...]
-
-
-def _open(job: Job) -> _Reading:
-    opened = open_job_list(job)
-    lists = tuple(ListFile(path=each.path, size=each.size, sha256=each.sha256) for each in opened.source.fingerprints())
-    return _Reading(source=opened.source, columns=opened.columns, lists=lists, suppress=_suppress_digests(job))
-
-
-def _suppress_digests(job: Job) -> tuple[str, ...]:
-    """Return the digest of every suppression list; each may have columns of its own."""
-    paths = expand(job.recipients.suppress, base=job.base)
-    opened = (open_list([str(path)], base=path.parent) for path in paths)
-    return tuple(each.sha256 for source in opened for each in source.fingerprints())
-
-
 def _freeze(
     job: Job,
     ask: Ask,
     run_dir: RunDir,
     campaign: str,
     profile: str | None,
-    reading: _Reading,
+    reading: Reading,
     identity: dict[str, Any],
     earlier: Plan | None,
 ) -> Prepared:
@@ -167,10 +149,7 @@ def _freeze(
         columns=reading.columns,
         default_region=job.recipients.default_region,
         suppressed=suppressed_numbers(
-            job.recipients.suppress,
-            base=job.base,
-            phone=reading.columns.phone,
-            default_region=job.recipients.default_region,
+            reading.suppressing, phone=reading.columns.phone, default_region=job.recipients.default_region
         ),
     )
     try:
@@ -189,11 +168,12 @@ def _freeze(
                 plan=earlier, fresh=False, chosen=reading.columns.chosen, already_planned=built.already_planned
             )
         before = earlier.recipients if earlier else 0
-        messages = (before + built.recipients) * len(wording.channels)
+        messages = (earlier.deliveries if earlier else 0) + built.deliveries
         if not earlier:
             check_anybody(built)
             check_journal(run_dir, built)
         _check_size(built.excluded, before + built.recipients, messages, job, ask)
+        reading = reading.kept(run_dir, part)
         write_head(run_dir, _head(job, ask, campaign, profile, reading, identity, earlier, wording, built, part))
     except BaseException:
         discard(run_dir, part)
@@ -209,13 +189,24 @@ def _freeze(
 def _wording(job: Job, campaign: str, mode: Mode, profile: str | None) -> Wording:
     operation = OPERATIONS[job.kind, job.api.version]
     message = job.message
-    channels = tuple(message.channels)
     body_length = max(message.body_length, utf16_length(message.text or ""))
-    if job.limits.messages_per_minute and len(channels) > job.limits.messages_per_minute:
-        raise ConfigError(
-            f"limits.messages_per_minute is {job.limits.messages_per_minute}, but one recipient on "
-            f"{len(channels)} channels is {len(channels)} messages"
+
+    def largest(channels: tuple[Channel, ...]) -> int:
+        """Return how many recipients a batch on *channels* may have."""
+        if job.limits.messages_per_minute and len(channels) > job.limits.messages_per_minute:
+            raise ConfigError(
+                f"limits.messages_per_minute is {job.limits.messages_per_minute}, but one recipient on "
+                f"{len(channels)} channels is {len(channels)} messages"
+            )
+        return largest_batch(
+            batch_size=job.limits.batch_size,
+            channels=len(channels),
+            auto=channels == (Channel.AUTO,),
+            body_length=body_length,
+            messages_per_minute=job.limits.messages_per_minute,
+            hard_limit=operation.largest_batch,
         )
+
     return Wording(
         message=Message(
             template_id=message.template_id,
@@ -231,16 +222,9 @@ def _wording(job: Job, campaign: str, mode: Mode, profile: str | None) -> Wordin
             ),
         ),
         parameters=dict(message.parameters),
-        channels=channels,
+        channels=tuple(message.channels),
         operation=operation,
-        largest_batch=largest_batch(
-            batch_size=job.limits.batch_size,
-            channels=len(channels),
-            auto=channels == (Channel.AUTO,),
-            body_length=body_length,
-            messages_per_minute=job.limits.messages_per_minute,
-            hard_limit=operation.largest_batch,
-        ),
+        largest_batch=largest,
     )
 
 
@@ -249,7 +233,7 @@ def _head(
     ask: Ask,
     campaign: str,
     profile: str | None,
-    reading: _Reading,
+    reading: Reading,
     identity: dict[str, Any],
     earlier: Plan | None,
     wording: Wording,
@@ -279,7 +263,7 @@ def _head(
         rows=built.rows,
         excluded=built.excluded,
         recipients=built.recipients,
-        deliveries=built.recipients * len(wording.channels),
+        deliveries=built.deliveries,
         batches=built.batches,
         largest_batch=built.largest_batch,
         first_row=earlier.rows if earlier else 0,
@@ -289,6 +273,14 @@ def _head(
         previous=earlier.fingerprint if earlier else None,
         code=VERSION,
         planned_us=wall_us(),
+        by_channels={"+".join(each): count for each, count in built.by_channels.items()},
+        excluded_deliveries=built.excluded_deliveries,
+        largest_request=built.largest_request,
+        countries=built.countries,
+        line_types=built.line_types,
+        line_types_of=built.line_types_of,
+        rows_by_file=built.rows_by_file,
+        body_length=job.message.body_length,
         day=(ask.day or today(job.timezone)).isoformat() if "{date}" in job.campaign else None,
     )
 

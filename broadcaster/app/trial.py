@@ -17,7 +17,7 @@ from broadcaster.job.load import render_campaign
 from broadcaster.job.model import Job
 from broadcaster.operations import OPERATIONS
 from broadcaster.phones import parse_number
-from broadcaster.planning.opening import open_job_list
+from broadcaster.planning.opening import Opened, copying, open_job_list
 from broadcaster.planning.render import COMPLETE
 
 _ATTEMPTS = 5  # somebody is waiting in front of the screen
@@ -122,12 +122,15 @@ def _refusal(verdict: Verdict) -> BroadcasterError:
 
 def _first_parameters(job: Job) -> bytes:
     """Return the parameters of the first row that has all of them."""
-    opened = open_job_list(job)
+    with copying(job) as copies:
+        return _first_complete(open_job_list(job, copies=copies))
+
+
+def _first_complete(opened: Opened) -> bytes:
     renderer = opened.renderer
-    for batch in islice(opened.source.batches([opened.columns.phone, *renderer.columns]), 1):
-        sets, state = renderer.render(batch)
-        complete = [number for number, each in zip(sets.tolist(), state.tolist(), strict=True) if each == COMPLETE]
-        if complete:
-            first: bytes = renderer.sets[complete[0]]
-            return first
+    for batch in islice(opened.source.batches([opened.columns.phone, *renderer.columns], malformed={}), 1):
+        rendered = renderer.render(batch)
+        if COMPLETE in rendered.state:
+            first: str = rendered.bodies[rendered.rows[rendered.state == COMPLETE][0]].as_py()
+            return first.encode()
     raise ListUnusable("no row of the list has all the columns that the message needs")

@@ -43,6 +43,7 @@ _STRICT = click.option("--strict", is_flag=True, help="Refuse a list with an inv
 _EXTEND = click.option("--extend", is_flag=True, help="Add the rows that the frozen plan does not have.")
 _NO_PREFLIGHT = click.option("--no-preflight", is_flag=True, help="Do not look the template up first.")
 _DATE = click.option("--date", "day", type=_Day(), help="What {date} in the campaign stands for (today).")
+DELIMITER = click.option("--delimiter", help="Of a CSV file, in place of the one that is detected.")
 _NEW_DATE = click.option("--new-date", is_flag=True, help="Start today's run although an earlier date is unfinished.")
 
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 @click.command(name="plan")
 @options.JOB
+@options.DELIMITER
 @options.planning
-def command(job_file: Path, *, ask: "Ask", as_json: bool) -> ExitCode:
+def command(job_file: Path, *, delimiter: str | None, ask: "Ask", as_json: bool) -> ExitCode:
     """Freeze a job's plan and print it.
 
     Needs neither network nor key. Writes the manifest too: every row is pending or excluded, with the reason.
@@ -30,10 +31,11 @@ def command(job_file: Path, *, ask: "Ask", as_json: bool) -> ExitCode:
     from broadcaster.cli.screen import show_plan
     from broadcaster.job.load import load_job
 
-    prepared, shown = plan_job(load_job(job_file), ask)
+    prepared, shown = plan_job(load_job(job_file, flags={"recipients.delimiter": delimiter}), ask)
     show_plan(shown, chosen=prepared.chosen, already_planned=prepared.already_planned)
+    form = f" --delimiter {shlex.quote(delimiter)}" if delimiter else ""
     where = f" --run-dir {shlex.quote(str(ask.run_dir))}" if ask.run_dir else ""
-    click.echo(f"To send it: broadcaster run {shlex.quote(str(job_file))}{flags_of(ask.mode)}{where}", err=True)
+    click.echo(f"To send it: broadcaster run {shlex.quote(str(job_file))}{flags_of(ask.mode)}{form}{where}", err=True)
     if as_json:
         print_json(shown.to_dict())
     return ExitCode.DONE

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
 @click.command(name="run")
 @options.JOB
+@options.DELIMITER
 @click.option("--dry-run", is_flag=True, help="Print the plan and keep nothing.")
 @options.planning
 @options.sending
 def command(
     job_file: Path,
     *,
+    delimiter: str | None,
     dry_run: bool,
     ask: "Ask",
     as_json: bool,
@@ -37,5 +39,5 @@ def command(
     from broadcaster.cli.running import start
     from broadcaster.job.load import load_job
 
-    job = load_job(job_file)
+    job = load_job(job_file, flags={"recipients.delimiter": delimiter})
     return start(job, ask, dry_run=dry_run, yes=yes, preflight=not no_preflight, as_json=as_json)

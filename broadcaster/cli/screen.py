@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +19,7 @@ from broadcaster.engine.ports import Event, Settled, Waiting
 if TYPE_CHECKING:
     from broadcaster.planning.preview import Preview
 
+_SHOWN = 6  # countries, kinds of line: the rest is in --json
 _LINE_EVERY_S = 10.0  # where no terminal is watching
 
 
@@ -66,8 +68,29 @@ def _plan_lines(preview: "Preview", chosen: str, already_planned: int) -> Iterat
     limits = [f"{preview.requests_per_minute:,} requests a minute"] if preview.requests_per_minute else []
     limits += [f"{preview.messages_per_minute:,} messages a minute"] if preview.messages_per_minute else []
     yield "time", f"{duration(preview.duration_s)} at {' and '.join(limits) or 'no limit'}"
+    if len(preview.by_channels) > 1:
+        yield "by channel", _counted(preview.by_channels)
+    yield "countries", _counted(preview.countries)
+    of = f" of {preview.line_types_of:,} looked at" if preview.line_types_of < preview.recipients else ""
+    yield "lines", f"{_counted(preview.line_types)}{of}"
+    if {"sms", "auto"} & {word for written in preview.by_channels for word in written.split("+")}:
+        at_most = "" if preview.encoding else "at most "
+        yield (
+            "SMS segments",
+            f"{at_most}{preview.segments_each:,} each" + (f" ({preview.encoding})" if preview.encoding else ""),
+        )
+    for row in preview.first_excluded:
+        where = f"{row.file} line {row.line:,}" if row.file else f"line {row.line:,}"
+        yield "  excluded", f"{where}: {row.error}"
     for number, parameters in preview.examples:
         yield "  example", number if parameters == "{}" else f"{number}  {parameters}"
+
+
+def _counted(counts: "dict[str, int]") -> str:
+    """Say the most frequent of some counts, and how many more there are."""
+    shown = [f"{name} {count:,}" for name, count in islice(counts.items(), _SHOWN)]
+    left = len(counts) - len(shown)
+    return ", ".join(shown) + (f" and {left} more" if left else "")
 
 
 class Watcher:

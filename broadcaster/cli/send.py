@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 @click.option("--id", "id_", help="Column of your own id, carried through to the manifest.")
 @click.option("--region", help="Country of numbers without a country code, such as US.")
 @click.option("--suppress", multiple=True, help="A list of numbers that must not be messaged.")
-@click.option("--delimiter", help="Of a CSV file.")
+@options.DELIMITER
 @click.option("--encoding", help="Of a text file.")
+@click.option("--sheet", help="Of an XLSX file; else its first one.")
 @click.option("--timezone", help="For {date} in the campaign.")
 @click.option("--batch-size", type=int, help="Recipients per request at the most.")
 @click.option("--requests-per-minute", type=int, help="The account's limit; 0: none.")
@@ -76,6 +77,7 @@ def command(
             "suppress": list(suppress) or None,
             "encoding": others["encoding"],
             "delimiter": others["delimiter"],
+            "sheet": others["sheet"],
         },
         "message": {
             "template_id": others["template_id"],

@@ -11,10 +11,13 @@ from broadcaster.errors import ExitCode
 
 @click.command(name="test")
 @options.JOB
+@options.DELIMITER
 @click.option("--to", "number", required=True, metavar="+1…", help="A number of your own.")
 @options.mode_flags
 @options.json_output
-def command(job_file: Path, *, number: str, simulate: bool, sandbox: bool, as_json: bool) -> ExitCode:
+def command(
+    job_file: Path, *, delimiter: str | None, number: str, simulate: bool, sandbox: bool, as_json: bool
+) -> ExitCode:
     """Send a job's message once, to a number of your own.
 
     It has the first row's parameters and a key of its own: the campaign itself is not touched.
@@ -28,7 +31,7 @@ def command(job_file: Path, *, number: str, simulate: bool, sandbox: bool, as_js
     from broadcaster.cli.running import print_json
     from broadcaster.job.load import load_job
 
-    job = load_job(job_file)
+    job = load_job(job_file, flags={"recipients.delimiter": delimiter})
     mode = mode_of(simulate=simulate, sandbox=sandbox)
     with access(mode, os.environ) as to:
         tried = run_loop(send_test(job, number=number, to=to, mode=mode))

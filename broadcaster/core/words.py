@@ -37,9 +37,12 @@ class Status(StrEnum):
 class Reason(StrEnum):
     """Why a row is excluded, in the order in which the reasons are decided."""
 
+    MALFORMED_ROW = auto()
     INVALID_NUMBER = auto()
     SUPPRESSED = auto()
     MISSING_PARAMETER = auto()
+    INVALID_PARAMETER = auto()
+    INVALID_CHANNEL = auto()
     DUPLICATE = auto()
 
 

@@ -52,12 +52,12 @@ class Recipients(_Table):
     id: Column | None = None
     default_region: Region | None = None
     region: Column | None = None
-    channel: Annotated[Column | None, later(None)] = None
+    channel: Column | None = None
     timezone: Annotated[Column | None, later(None)] = None
     opt_out: Column | None = None
     suppress: PathList = ()
     filter: Annotated[str, Field(strict=True, description="text"), later("")] = ""
-    sheet: Annotated[Text | None, later(None)] = None
+    sheet: Text | None = None
     encoding: Encoding | None = None
     delimiter: Delimiter | None = None
 

@@ -6,6 +6,7 @@ whole words that mean them: "total" is not "to". Two columns that could be it ar
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ _WELL_KNOWN = frozenset(
     }
 )
 _BETWEEN_WORDS = re.compile(r"[\s_.-]+")
+_NUMBER = re.compile(r"[^A-Za-z]*(?:\d[^A-Za-z]*){7}")  # no name of a column
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,7 @@ class Columns:
     id: str | None
     region: str | None
     opt_out: str | None
+    channel: str | None = None
     chosen: str
 
 
@@ -56,6 +59,7 @@ def choose(
     id: str | None,  # noqa: A002 - the key's name in the job file
     region: str | None,
     opt_out: str | None,
+    channel: str | None = None,
     needed: Sequence[str],
     list_name: str,
 ) -> Columns:
@@ -67,6 +71,7 @@ def choose(
         id: the job's column for the user's own key.
         region: the job's column for the region of each row.
         opt_out: the job's column that says who is not to be messaged.
+        channel: the job's column that names the channels of each row.
         needed: the columns that the message's placeholders name.
         list_name: what messages call the list.
 
@@ -74,7 +79,7 @@ def choose(
         ListUnusable: a column that the job names is not there, or the numbers cannot be found.
         JobInvalid: placeholders name columns that are not there; names all of them.
     """
-    named = {"phone": phone, "id": id, "region": region, "opt_out": opt_out}
+    named = {"phone": phone, "id": id, "region": region, "opt_out": opt_out, "channel": channel}
     missing = {key: name for key, name in named.items() if name is not None and name not in columns}
     if missing:
         lines = [f"  recipients.{key}: no column {name!r}{_nearest(name, columns)}" for key, name in missing.items()]
@@ -88,7 +93,7 @@ def choose(
     chosen = "; ".join(
         f"{key}: column {found[key]!r} ({how.get(key, 'found by its name')})" for key in found if found[key]
     )
-    return Columns(phone=numbers, id=id, region=region, opt_out=opt_out, chosen=chosen)
+    return Columns(phone=numbers, id=id, region=region, opt_out=opt_out, channel=channel, chosen=chosen)
 
 
 def find_numbers_column(columns: Sequence[str], *, phone: str | None, list_name: str = "the list") -> str:
@@ -106,6 +111,23 @@ def find_numbers_column(columns: Sequence[str], *, phone: str | None, list_name:
     if len(columns) == 1:
         return columns[0]
     return _well_known(columns, list_name=list_name, key="its header")
+
+
+def check_header(header: Sequence[str], *, name: str, line: int) -> None:
+    """Refuse names of columns that cannot be told apart or are none; *name* is what messages call the list.
+
+    Raises:
+        ListUnusable: a name is missing, is a number, or is there twice.
+    """
+    for number, column in enumerate(header, start=1):
+        if not column.strip():
+            raise ListUnusable(f"{name}: column {number} has no name in line {line}")
+        if _NUMBER.fullmatch(column):
+            raise ListUnusable(
+                f"{name}: line {line} has a number where a column's name belongs; is the header missing?"
+            )
+    if twice := [column for column, count in Counter(header).items() if count > 1]:
+        raise ListUnusable(f"{name}: line {line} has the column {', '.join(map(repr, twice))} more than once")
 
 
 def _well_known(columns: Sequence[str], *, list_name: str, key: str) -> str:

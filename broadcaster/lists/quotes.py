@@ -8,7 +8,6 @@ Blocks without a quote cost one search.
 """
 
 import re
-from pathlib import Path
 
 from broadcaster.errors import ListUnusable
 
@@ -21,8 +20,8 @@ _UNQUOTED = b"."  # stands for any beginning of an unquoted cell
 class Quotes:
     """The check of one file; blocks are given in order, cut anywhere."""
 
-    def __init__(self, path: Path, delimiter: str) -> None:
-        self._path = path
+    def __init__(self, name: str, delimiter: str) -> None:
+        self._name = name
         end = re.escape(delimiter.encode()) + rb"\r\n"
         self._ends = delimiter.encode() + b"\r\n"
         self._quoted = re.compile(_QUOTED)
@@ -61,4 +60,4 @@ class Quotes:
         self._open = rest
 
     def _refused(self, what: str) -> ListUnusable:
-        return ListUnusable(f"{self._path}: the quote that opens a cell in line {self._line} {what}")
+        return ListUnusable(f"{self._name}: the quote that opens a cell in line {self._line} {what}")

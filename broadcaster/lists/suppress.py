@@ -5,41 +5,77 @@ A suppression list that cannot be read is never an empty one: the run does not b
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from broadcaster.core.resolution import SKIPPED
+from broadcaster.core.words import Status
 from broadcaster.errors import ListUnusable
 from broadcaster.lists.columns import find_numbers_column
-from broadcaster.lists.read import expand, open_list
+from broadcaster.lists.read import ListSource, expand, join, open_file
 from broadcaster.phones import Digits, distinct, normalise
 
+_MANIFEST = frozenset(
+    {"to", "status", "reason", "idempotency_key"}
+)  # the columns by which an earlier manifest is known
 
-def suppressed_numbers(files: Sequence[str], *, base: Path, phone: str | None, default_region: str | None) -> Digits:
-    """Return every valid number of the files once, in rising order.
+
+def open_suppressed(files: Sequence[str], *, base: Path, copies: Path | None = None) -> tuple[ListSource, ...]:
+    """Open suppression lists; each file is a list with columns of its own.
 
     Args:
-        files: paths and globs, relative to *base*. Each file may have columns of its own.
+        files: as in :func:`broadcaster.lists.read.expand`.
         base: where relative paths start.
+        copies: for what is no file of this machine.
+
+    Raises:
+        ListUnusable: a file is not there or cannot be read.
+        OSError: *copies* cannot be written.
+    """
+    return tuple(join([open_file(place)]) for place in expand(files, base=base, copies=copies))
+
+
+def suppressed_numbers(sources: Sequence[ListSource], *, phone: str | None, default_region: str | None) -> Digits:
+    """Return every valid number of the lists once, in rising order; of a manifest, those that may have been messaged.
+
+    Args:
+        sources: from :func:`open_suppressed`.
         phone: the column for numbers of the job's own list, in case these have it too.
         default_region: of numbers without a country code.
 
     Raises:
-        ListUnusable: a file is not there, cannot be read, or has not a single valid number.
+        ListUnusable: a list cannot be read, has a row that cannot, or has not a single valid number.
     """
-    paths = expand(files, base=base)
-    return distinct(_numbers(path, phone=phone, default_region=default_region) for path in paths)
+    return distinct(_numbers(source, phone=phone, default_region=default_region) for source in sources)
 
 
-def _numbers(path: Path, *, phone: str | None, default_region: str | None) -> Digits:
-    source = open_list([str(path)], base=path.parent)
-    column = find_numbers_column(source.columns, phone=phone, list_name=str(path))
+def _numbers(source: ListSource, *, phone: str | None, default_region: str | None) -> Digits:
+    name = source.files[0].place.name
+    column = find_numbers_column(source.columns, phone=phone, list_name=name)
+    of_manifest = set(source.columns) >= _MANIFEST
 
     def judged() -> Iterator[Digits]:
-        for batch in source.batches([column]):
-            yield normalise(batch.column(0), default_region).e164
+        # A row that cannot be read may be somebody who has opted out: none is left out here.
+        for batch in source.batches([column, "status", "reason"] if of_manifest else [column]):
+            messaged = batch.filter(_may_have_been_messaged(batch)) if of_manifest else batch
+            yield normalise(messaged.column(0), default_region).e164
 
     numbers = distinct(judged())
     if not numbers.size:
         raise ListUnusable(
-            f"{path}: the column {column!r} has not a single valid phone number; a suppression list that suppresses "
+            f"{name}: the column {column!r} has not a single valid phone number"
+            f"{' of anybody who may have been messaged' if of_manifest else ''}; a suppression list that suppresses "
             "nobody is taken for a mistake"
         )
     return numbers
+
+
+def _may_have_been_messaged(batch: Any) -> Any:
+    """Return the rows of a manifest whose number a message was, or may have been, sent to.
+
+    Whoever was excluded there, refused, or not reached yet has got nothing from that run.
+    """
+    sent = pc.is_in(batch["status"], pa.array([str(Status.ACCEPTED), str(Status.IN_DOUBT)]))
+    return pc.or_(sent, pc.equal(batch["reason"], SKIPPED[0]))

@@ -4,9 +4,8 @@ A number that was stored as a float is written as one, with its point, so that n
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,57 +13,77 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from broadcaster.errors import ListUnusable
+from broadcaster.lists.places import Place
 
 _ROWS = 65_536  # of a batch
+_BYTES = (
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_fixed_size_binary,
+    pa.types.is_binary_view,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParquetList:
     """A Parquet file whose schema has been read."""
 
-    path: Path
+    place: Place
     columns: tuple[str, ...]
 
-    def batches(self, columns: Sequence[str]) -> Iterator[Any]:
+    def batches(self, columns: Sequence[str], *, malformed: dict[int, str] | None = None) -> Iterator[Any]:  # noqa: ARG002 - every kind of list has it; a row of a table has all its cells
         """Yield the file's rows as record batches of the named columns, every cell a string; null is "".
 
         Raises:
             ListUnusable: the file is damaged, or a named column holds no text.
         """
         try:
-            with parquet.ParquetFile(self.path, page_checksum_verification=True) as file:
+            with parquet.ParquetFile(self.place.path, page_checksum_verification=True) as file:
                 for name in columns:
-                    _check_type(self.path, name, file.schema_arrow.field(name).type)
+                    _check_type(self.place, name, file.schema_arrow.field(name).type)
                 for batch in file.iter_batches(batch_size=_ROWS, columns=list(columns)):
-                    yield pa.RecordBatch.from_arrays([_text(batch.column(name)) for name in columns], list(columns))
+                    cells = {name: _text(batch.column(name)) for name in columns}
+                    _check_text(self.place, cells)
+                    yield pa.RecordBatch.from_arrays(list(cells.values()), list(cells))
         except (pa.ArrowException, OSError) as error:
-            raise _unreadable(self.path, error) from None
+            raise _unreadable(self.place, error) from None
 
 
-def open_parquet(path: Path) -> ParquetList:
+def open_parquet(place: Place) -> ParquetList:
     """Read the schema of a Parquet file.
 
     Raises:
         ListUnusable: it is none, it has no rows, or two columns have the same name.
     """
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(place.path) as file:
             names, rows = file.schema_arrow.names, file.metadata.num_rows
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from None
+        raise _unreadable(place, error) from None
     if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise ListUnusable(f"{path} has the column {', '.join(map(repr, twice))} more than once")
+        raise ListUnusable(f"{place} has the column {', '.join(map(repr, twice))} more than once")
     if not rows:
-        raise ListUnusable(f"{path} has no rows")
-    return ParquetList(path=path, columns=tuple(names))
+        raise ListUnusable(f"{place} has no rows")
+    return ParquetList(place=place, columns=tuple(names))
 
 
-def _check_type(path: Path, name: str, kind: Any) -> None:
+def _check_type(place: Place, name: str, kind: Any) -> None:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
-    if pa.types.is_nested(kind) or binary:
-        raise ListUnusable(f"{path}: the column {name!r} holds {kind}, which is no text; store it as strings")
+    stored = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    if pa.types.is_nested(stored) or any(each(stored) for each in _BYTES):
+        raise ListUnusable(f"{place}: the column {name!r} holds {kind}, which is no text; store it as strings")
+
+
+def _check_text(place: Place, cells: Mapping[str, Any]) -> None:
+    """Refuse what no text has in it; Arrow takes the writer's word for that."""
+    for name, column in cells.items():
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid:
+            raise ListUnusable(f"{place}: the column {name!r} holds text that is not UTF-8; write it again") from None
+        if pc.any(pc.match_substring(column, "\0")).as_py():
+            raise ListUnusable(f"{place}: the column {name!r} holds a NUL, which no text does; write it again")
 
 
 def _text(column: Any) -> Any:
@@ -79,8 +98,10 @@ def _text(column: Any) -> Any:
     return pc.fill_null(text, "")
 
 
-def _unreadable(path: Path, error: Exception) -> Exception:
+def _unreadable(place: Place, error: Exception) -> Exception:
     """Return what *error* means: that of the operating system has a number, Arrow's own has none."""
     if isinstance(error, OSError) and error.errno:
         return error
-    return ListUnusable(f"{path} cannot be read as Parquet: it is damaged, encrypted or something else; write it again")
+    return ListUnusable(
+        f"{place} cannot be read as Parquet: it is damaged, encrypted or something else; write it again"
+    )

@@ -104,14 +104,17 @@ def judge(text: str, region: str | None) -> tuple[int, Kind]:
 
 
 def _cleaned(text: str) -> str:
-    """Return *text* in the one form of Unicode, without invisible marks, outer space and a spreadsheet's apostrophe.
+    """Return *text* in the one form of Unicode, without invisible marks, outer space, a leading apostrophe or ``tel:``.
 
     Superscripts and circled digits would become digits of the number; they are left for the look to refuse.
     """
     if not text.isascii():
         folded = (mark if unicodedata.category(mark) == "No" else unicodedata.normalize("NFKC", mark) for mark in text)
         text = "".join(mark for mark in "".join(folded) if unicodedata.category(mark) != "Cf")
-    return text.strip().removeprefix("'").strip().replace("\t", " ")
+    text = text.strip().removeprefix("'").strip()
+    if text[:4].lower() == "tel:":
+        text = text[4:].strip()
+    return text.replace("\t", " ")
 
 
 def _looks(text: str) -> Kind | None:  # noqa: PLR0911 - one line per rule, in the order in which they hold

@@ -8,13 +8,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from broadcaster.core.keys import idempotency_key
+from broadcaster.core.keys import FORMAT, LETTERS, begin_digest
 from broadcaster.core.values import Batch, Message
 from broadcaster.core.words import Channel
 from broadcaster.phones import format_e164
 from broadcaster.store.plan import BATCHES
 
 _RECIPIENTS_PER_GROUP = 100_000  # of a row group: small enough to decode at once, large enough to compress
+_ALPHABET = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", dtype=np.uint8)  # base32, in lower case
+_BYTES, _OF_BYTES = 5, 8  # five bytes are eight letters of base32
 
 
 class Digest(Protocol):
@@ -33,6 +35,7 @@ class Cuts:
     ends: NDArray[np.int64]
     numbers: NDArray[np.int64]  # E.164 digits by row, counted from the part's first row
     sets: NDArray[np.int32]  # parameter set by row
+    channels: NDArray[np.signedinteger]  # set of channels by row
     first_row: int
     first_batch: int
 
@@ -40,13 +43,16 @@ class Cuts:
 def tables(
     cuts: Cuts,
     *,
-    parameters: Sequence[bytes],
-    channels: tuple[Channel, ...],
+    parameters: pa.Array,
+    channels: Sequence[tuple[Channel, ...]],
     message: Message,
     encode: Callable[[Message, Batch], bytes],
     keys: Digest,
 ) -> Iterator[pa.Table]:
-    """Yield the batches as row groups of ``batches.parquet``; *keys* is fed every key in order."""
+    """Yield the batches as row groups of ``batches.parquet``; *keys* is fed every key in order.
+
+    *parameters* and *channels* are what the numbers in *cuts* stand for.
+    """
     at = 0
     while at < len(cuts.starts):
         until = int(np.searchsorted(cuts.ends, cuts.starts[at] + _RECIPIENTS_PER_GROUP, side="right"))
@@ -59,8 +65,8 @@ def _group(
     cuts: Cuts,
     begin: int,
     end: int,
-    parameters: Sequence[bytes],
-    channels: tuple[Channel, ...],
+    parameters: pa.Array,
+    channels: Sequence[tuple[Channel, ...]],
     message: Message,
     encode: Callable[[Message, Batch], bytes],
     keys: Digest,
@@ -68,35 +74,60 @@ def _group(
     base = int(cuts.starts[begin])
     rows = cuts.rows[base : int(cuts.ends[end - 1])]
     to = format_e164(cuts.numbers[rows])
-    written = to.to_pylist()
-    starts = (cuts.starts[begin:end] - base).tolist()
-    ends = (cuts.ends[begin:end] - base).tolist()
-    found_keys: list[str] = []
-    found_parameters: list[str] = []
-    for number, (start, stop) in enumerate(zip(starts, ends, strict=True)):
-        body = parameters[int(cuts.sets[rows[start]])]
+    written: list[str] = to.to_pylist()
+    starts = cuts.starts[begin:end] - base
+    ends = cuts.ends[begin:end] - base
+    own = parameters.take(pa.array(cuts.sets[rows[starts]]))
+    codes = cuts.channels[rows[starts]]
+    begun = begin_digest(message.scope)
+    digests = bytearray()
+    number = cuts.first_batch + begin
+    for start, stop, body, code in zip(starts.tolist(), ends.tolist(), own.to_pylist(), codes.tolist(), strict=True):
         batch = Batch(
-            id=cuts.first_batch + begin + number,
-            key="",
-            to=tuple(written[start:stop]),
-            channels=channels,
-            parameters=body,
+            id=number, key="", to=tuple(written[start:stop]), channels=channels[code], parameters=body.encode()
         )
-        key = idempotency_key(encode(message, batch), scope=message.scope)
-        keys.update(key.encode() + b"\n")
-        found_keys.append(key)
-        found_parameters.append(body.decode())
-    count = end - begin
-    offsets = pa.array([*starts, ends[-1]], pa.int32())
+        digest = begun.copy()
+        digest.update(encode(message, batch))
+        digests += digest.digest()
+        number += 1
+    found = _keys(digests)
+    keys.update(found.tobytes())
+    offsets = pa.array(np.append(starts, ends[-1]).astype(np.int32))
+    names = pa.array(["+".join(each) for each in channels], pa.string())
     return pa.table(
         [
             pa.array(np.arange(begin, end, dtype=np.int32) + cuts.first_batch),
-            pa.array(found_keys, pa.string()),
-            pa.array(found_parameters, pa.string()),
-            pa.nulls(count, pa.string()),
-            pa.array(["+".join(channels)] * count).dictionary_encode(),
+            _texts(found[:, :-1]),
+            own.cast(pa.string()),
+            pa.nulls(end - begin, pa.string()),
+            pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), names),
             pa.ListArray.from_arrays(offsets, pa.array(rows + cuts.first_row)),
             pa.ListArray.from_arrays(offsets, to),
         ],
         schema=BATCHES,
     )
+
+
+def _keys(digests: bytearray) -> NDArray[np.uint8]:
+    """Return keys as rows of letters, each with a line feed at its end: :func:`core.keys.idempotency_key`, many."""
+    prefix = f"{FORMAT}-".encode()
+    whole = np.frombuffer(digests, dtype=np.uint8).reshape(-1, 32)  # sha256
+    used = whole[:, : LETTERS // _OF_BYTES * _BYTES].reshape(len(whole), -1, _BYTES).astype(np.uint64)
+    words = np.zeros(used.shape[:2], dtype=np.uint64)
+    for at in range(_BYTES):
+        words = (words << np.uint64(8)) | used[:, :, at]
+    shifts = np.arange(_OF_BYTES - 1, -1, -1, dtype=np.uint64) * np.uint64(5)
+    letters = _ALPHABET[((words[:, :, None] >> shifts) & np.uint64(31)).astype(np.uint8)]
+    keys = np.empty((len(whole), len(prefix) + LETTERS + 1), dtype=np.uint8)
+    keys[:, : len(prefix)] = np.frombuffer(prefix, dtype=np.uint8)
+    keys[:, len(prefix) : -1] = letters.reshape(len(whole), -1)
+    keys[:, -1] = ord("\n")
+    return keys
+
+
+def _texts(letters: NDArray[np.uint8]) -> pa.Array:
+    """Return rows of ASCII letters as strings."""
+    count, width = letters.shape
+    offsets = np.arange(count + 1, dtype=np.int32) * np.int32(width)
+    content = pa.py_buffer(np.ascontiguousarray(letters))
+    return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), content)

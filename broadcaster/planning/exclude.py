@@ -1,7 +1,8 @@
 """Who is not messaged, and why: pure functions over arrays of numbers.
 
 Numbers are E.164 digits as 64-bit integers, 0 where invalid. Reasons are decided in the order of design.md §3: invalid
-number, suppressed, missing parameter, duplicate among the survivors.
+number (or a row that cannot be read at all), suppressed, missing parameter, unknown channel, duplicate among the
+survivors.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from broadcaster.core.words import Reason
 from broadcaster.phones import FAULTS
+from broadcaster.planning.ahead import each_ahead
 from broadcaster.planning.render import MISSING, UNSENDABLE
 
 
@@ -27,8 +29,10 @@ _OTHERS = (
     Exclusion(Reason.SUPPRESSED, "the number is on a suppression list"),
     Exclusion(Reason.SUPPRESSED, "the list says that the number has opted out"),
     Exclusion(Reason.MISSING_PARAMETER, "a column that the message needs is empty in this row"),
-    Exclusion(Reason.MISSING_PARAMETER, "a value contains a line break, a tab or five spaces, which the API refuses"),
+    Exclusion(Reason.INVALID_PARAMETER, "a value contains a line break, a tab or five spaces, which the API refuses"),
+    Exclusion(Reason.INVALID_CHANNEL, "the row's channel is none of sms, whatsapp, rcs, mms, auto"),
     Exclusion(Reason.DUPLICATE, "an earlier row has the same number"),
+    Exclusion(Reason.MALFORMED_ROW, "the row has not as many cells as the header"),
 )
 EXCLUSIONS: tuple[Exclusion, ...] = (
     Exclusion("", ""),
@@ -36,7 +40,23 @@ EXCLUSIONS: tuple[Exclusion, ...] = (
     *_OTHERS,
 )
 """What the codes mean; :data:`ELIGIBLE` is the first."""
-SUPPRESSED, OPTED_OUT, INCOMPLETE, REFUSED_VALUE, DUPLICATE = range(len(FAULTS), len(EXCLUSIONS))
+SUPPRESSED, OPTED_OUT, INCOMPLETE, REFUSED_VALUE, NO_CHANNEL, DUPLICATE, MALFORMED = range(len(FAULTS), len(EXCLUSIONS))
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """Rows that repeat a number, in the order of the list, and for each the row that has it first."""
+
+    rows: NDArray[np.int64]
+    first: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """The exclusion code of every row, and which row a duplicate repeats."""
+
+    codes: NDArray[np.uint8]
+    repeats: Repeats
 
 
 def exclude(
@@ -46,15 +66,23 @@ def exclude(
     suppressed: NDArray[np.int64],
     opted_out: NDArray[np.int64],
     completeness: NDArray[np.uint8],
-) -> NDArray[np.uint8]:
-    """Return the exclusion code of every row; *suppressed* and *opted_out* are sorted and unique."""
+    channels: NDArray[np.int16] | None = None,
+) -> Excluded:
+    """Decide about every row; *suppressed* and *opted_out* are sorted and unique.
+
+    *faults* are places in :data:`broadcaster.phones.FAULTS`, or :data:`MALFORMED`; *channels* are negative where they
+    are unknown.
+    """
     codes = faults.copy()
     codes[(codes == ELIGIBLE) & is_in(numbers, suppressed)] = SUPPRESSED
     codes[(codes == ELIGIBLE) & is_in(numbers, opted_out)] = OPTED_OUT
     codes[(codes == ELIGIBLE) & (completeness == MISSING)] = INCOMPLETE
     codes[(codes == ELIGIBLE) & (completeness == UNSENDABLE)] = REFUSED_VALUE
-    codes[repeated(numbers, codes == ELIGIBLE)] = DUPLICATE
-    return codes
+    if channels is not None:
+        codes[(codes == ELIGIBLE) & (channels < 0)] = NO_CHANNEL
+    repeats = repeated(numbers, codes == ELIGIBLE)
+    codes[repeats.rows] = DUPLICATE
+    return Excluded(codes, repeats)
 
 
 def is_in(numbers: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -66,15 +94,25 @@ def is_in(numbers: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bo
     return found
 
 
-def repeated(numbers: NDArray[np.int64], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def repeated(numbers: NDArray[np.int64], among: NDArray[np.bool_]) -> Repeats:
     """Return the rows among the marked ones whose number an earlier marked row has."""
     rows = np.flatnonzero(among)
-    _, first = np.unique(numbers[rows], return_index=True)
-    again = np.ones(len(rows), dtype=bool)
-    again[first] = False
-    marked = np.zeros(len(numbers), dtype=bool)
-    marked[rows[again]] = True
-    return marked
+    odd = (numbers[rows] & 1).astype(bool)  # equal numbers are both odd or both even: each half is sorted by a core
+    halves = list(each_ahead(lambda half: _repeated(numbers, half), [rows[odd], rows[~odd]]))
+    found = np.concatenate([each.rows for each in halves])
+    first = np.concatenate([each.first for each in halves])
+    by_row = np.argsort(found)
+    return Repeats(found[by_row], first[by_row])
+
+
+def _repeated(numbers: NDArray[np.int64], rows: NDArray[np.int64]) -> Repeats:
+    """Return which of *rows* repeat a number, in no order."""
+    rows = rows[np.argsort(numbers[rows], kind="stable")]  # equal numbers side by side, in the order of the list
+    in_order = numbers[rows]
+    again = np.flatnonzero(in_order[1:] == in_order[:-1]) + 1
+    # The row before is the first one, or repeats it itself: then the first is where the streak of neighbours began.
+    begins = np.append(True, np.diff(again) > 1) if len(again) else np.zeros(0, dtype=bool)
+    return Repeats(rows[again], rows[again[begins] - 1][np.cumsum(begins) - 1])
 
 
 def counts_by_reason(codes: NDArray[np.uint8]) -> dict[str, int]:

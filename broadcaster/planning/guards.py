@@ -14,10 +14,13 @@ def check_anybody(built: Built) -> None:
     """Raise :class:`ListUnusable` when no row can be messaged; the sentence counts the reasons."""
     if not built.recipients:
         reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in built.excluded.items())
-        raise ListUnusable(
-            f"none of the {built.rows} rows can be messaged ({reasons}); "
-            "check recipients.phone and recipients.default_region"
+        malformed = built.excluded.get(Reason.MALFORMED_ROW, 0) == built.rows
+        check = (
+            "they have not as many cells as the header: check the delimiter"
+            if malformed
+            else "check recipients.phone and recipients.default_region"
         )
+        raise ListUnusable(f"none of the {built.rows} rows can be messaged ({reasons}); {check}")
 
 
 def check_journal(run_dir: RunDir, built: Built) -> None:
@@ -51,6 +54,11 @@ def check_counts(
     invalid = excluded.get(Reason.INVALID_NUMBER, 0)
     if strict and invalid:
         raise ListUnusable(f"{invalid} rows have an invalid number, and --strict allows none; nothing was planned")
+    malformed = excluded.get(Reason.MALFORMED_ROW, 0)
+    if strict and malformed:
+        raise ListUnusable(
+            f"{malformed} rows have not as many cells as the header, and --strict allows none; nothing was planned"
+        )
     if expect_recipients is not None and recipients != expect_recipients:
         raise CountUnexpected(
             f"the plan has {recipients} recipients, and --expect-recipients says {expect_recipients}; "

@@ -44,9 +44,12 @@ def identity_of(
             "id": columns.id,
             "region": columns.region,
             "opt_out": columns.opt_out,
+            **({"channel": columns.channel} if columns.channel else {}),  # not there: a plan that is older than the key
             "default_region": recipients.default_region,
             "encoding": recipients.encoding,
             "delimiter": recipients.delimiter,
+            # Only where it is used: plans of before it could be are the same job still.
+            **({"sheet": recipients.sheet} if recipients.sheet is not None else {}),
         },
         "list": [each.sha256 for each in lists],
         "suppress": list(suppress),

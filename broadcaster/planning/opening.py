@@ -1,12 +1,25 @@
-"""A job's list, opened, with the columns that the job needs of it."""
+"""A job's lists, opened, with the columns that the job needs of them, and what is kept of them.
 
-from dataclasses import dataclass
+What is no file of this machine (standard input, an address) is read once, into a copy; the copy of a list that was
+planned stays in the run directory, so that ``failed.csv`` and ``excluded.csv`` can have its columns at any later time.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from broadcaster.errors import ConfigError
 from broadcaster.job.model import Job
 from broadcaster.lists.columns import Columns, choose
+from broadcaster.lists.fetch import is_local, shown
 from broadcaster.lists.read import ListSource, open_list
+from broadcaster.lists.suppress import open_suppressed
 from broadcaster.planning.render import Renderer
+from broadcaster.store.files import PRIVATE, TEMPORARY, disk_errors, sync
+from broadcaster.store.plan import ListFile
+from broadcaster.store.rundir import RunDir
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,16 +31,112 @@ class Opened:
     renderer: Renderer
 
 
-def open_job_list(job: Job) -> Opened:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """All lists of a job as they are now.
+
+    Attributes:
+        source: the list.
+        columns: which column of it is what.
+        lists: the files of the list; those that are kept in the run directory by their name there.
+        suppressing: the suppression lists.
+        suppress: digests of their files.
+    """
+
+    source: ListSource
+    columns: Columns
+    lists: tuple[ListFile, ...]
+    suppressing: tuple[ListSource, ...]
+    suppress: tuple[str, ...]
+
+    def kept(self, run_dir: RunDir, part: int) -> "Reading":
+        """Move the copies that were read into the run directory; durable when it returns.
+
+        Raises:
+            StoreError: when the disk refuses.
+        """
+        lists = list(self.lists)
+        for at, file in enumerate(self.source.files):
+            if file.place.fetched:
+                path = run_dir.kept_list(part, file.place.path.name)
+                with disk_errors(path):
+                    file.place.path.chmod(PRIVATE)
+                    sync(file.place.path)
+                    file.place.path.replace(path)
+                lists[at] = replace(lists[at], path=path.name)
+        return replace(self, lists=tuple(lists))
+
+
+@contextmanager
+def copying(job: Job, directory: Path | None = None) -> Iterator[Path | None]:
+    """Yield a directory for copies while *job*'s lists are read, or ``None`` when all of them are files.
+
+    Args:
+        job: whose lists are to be read.
+        directory: where to make it; where the system keeps temporary files when ``None``.
+
+    Raises:
+        StoreError: when the disk refuses.
+    """
+    if all(map(is_local, (*job.recipients.files, *job.recipients.suppress))):
+        yield None
+        return
+    with disk_errors(directory or Path(tempfile.gettempdir())):
+        copies = tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=directory)
+    with copies as path:
+        yield Path(path)
+
+
+def read_lists(job: Job, *, copies: Path | None) -> Reading:
+    """Open the list and the suppression lists of *job*, and take their digests.
+
+    Args:
+        job: whose lists they are.
+        copies: from :func:`copying`.
+
+    Raises:
+        ConfigError: a parameter is not usable.
+        JobInvalid: a ``{column}`` is not in the list.
+        ListUnusable: a list cannot be read, or a column is missing.
+        StoreError: a copy cannot be made.
+    """
+    opened = open_job_list(job, copies=copies)
+    with disk_errors(copies or job.base):
+        suppressing = open_suppressed(job.recipients.suppress, base=job.base, copies=copies)
+    return Reading(
+        source=opened.source,
+        columns=opened.columns,
+        lists=tuple(
+            ListFile(path=each.path, size=each.size, sha256=each.sha256) for each in opened.source.fingerprints()
+        ),
+        suppressing=suppressing,
+        suppress=tuple(each.sha256 for source in suppressing for each in source.fingerprints()),
+    )
+
+
+def open_job_list(job: Job, *, copies: Path | None = None) -> Opened:
     """Open the list of *job* and find its columns.
+
+    Args:
+        job: whose list it is.
+        copies: from :func:`copying`; without it only files can be read.
 
     Raises:
         ConfigError: a parameter is not usable.
         JobInvalid: a ``{column}`` is not in the list.
         ListUnusable: the list cannot be read, or a column is missing.
+        StoreError: a copy cannot be made.
     """
     recipients = job.recipients
-    source = open_list(recipients.files, base=job.base, encoding=recipients.encoding, delimiter=recipients.delimiter)
+    with disk_errors(copies or job.base):  # of copies: what is wrong with a list has a sentence of its own
+        source = open_list(
+            recipients.files,
+            base=job.base,
+            encoding=recipients.encoding,
+            delimiter=recipients.delimiter,
+            sheet=recipients.sheet,
+            copies=copies,
+        )
     try:
         renderer = Renderer(job.message.parameters)
     except ValueError as error:
@@ -38,7 +147,8 @@ def open_job_list(job: Job) -> Opened:
         id=recipients.id,
         region=recipients.region,
         opt_out=recipients.opt_out,
+        channel=recipients.channel,
         needed=renderer.columns,
-        list_name=", ".join(recipients.files),
+        list_name=", ".join(name if is_local(name) else shown(name) for name in recipients.files),
     )
     return Opened(source=source, columns=columns, renderer=renderer)

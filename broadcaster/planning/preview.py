@@ -1,21 +1,47 @@
 """What a person sees before confirming: how many, on which channels, how long, three masked examples."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+
+from broadcaster.core.segments import most_segments, segments
 from broadcaster.core.sizes import duration_s
 from broadcaster.core.values import Batch
 from broadcaster.phones import mask
-from broadcaster.store.plan import Plan
+from broadcaster.store.plan import Head, Plan
 
 _EXAMPLES = 3
+_FIRST = 5  # excluded rows that are named
+_WITHOUT_HEADER = frozenset({".parquet", ".pq"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExcludedRow:
+    """An excluded row: its line as a spreadsheet counts (the header is line 1), ``file`` where the list has several."""
+
+    file: str | None
+    line: int
+    reason: str
+    error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """The plan in figures. ``duration_s`` is the time that pacing needs at the limits in force."""
+    """The plan in figures.
+
+    Attributes:
+        duration_s: the time that pacing needs at the limits in force.
+        countries: recipients by country, most frequent first.
+        line_types: as many recipients as *line_types_of* by kind of line: these were looked at.
+        segments_each: parts that one SMS is billed as; of a template, the most that it can be.
+        encoding: the alphabet of the text; ``None`` where the API renders it.
+        first_excluded: where the first excluded rows stand in the list, and why.
+    """
 
     campaign: str
     mode: str
@@ -32,6 +58,13 @@ class Preview:
     requests_per_minute: int
     messages_per_minute: int
     duration_s: float
+    by_channels: dict[str, int]
+    countries: dict[str, int]
+    line_types: dict[str, int]
+    line_types_of: int
+    segments_each: int
+    encoding: str | None
+    first_excluded: tuple[ExcludedRow, ...]
     examples: tuple[tuple[str, str], ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -43,7 +76,8 @@ def preview(plan: Plan, *, requests_per_minute: int, messages_per_minute: int) -
     """Count a plan's parts together and pick examples from its first batches."""
     heads = [part.head for part in plan.parts]
     first = plan.head
-    largest = max(head.largest_batch for head in heads) * len(first.channels)
+    each, encoding = segments(first.text) if first.text is not None else (most_segments(first.body_length), None)
+    largest = max(head.heaviest for head in heads)
     return Preview(
         campaign=first.campaign,
         mode=first.mode,
@@ -66,8 +100,46 @@ def preview(plan: Plan, *, requests_per_minute: int, messages_per_minute: int) -
             messages_per_minute=messages_per_minute,
             largest=largest,
         ),
+        by_channels=_summed(head.by_channels for head in heads),
+        countries=_summed(head.countries for head in heads),
+        line_types=_summed(head.line_types for head in heads),
+        line_types_of=sum(head.line_types_of for head in heads),
+        segments_each=each,
+        encoding=encoding,
+        first_excluded=tuple(islice(_excluded(plan), _FIRST)),
         examples=tuple(islice(_examples(plan.read_batches()), _EXAMPLES)),
     )
+
+
+def _summed(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    """Add counts up, most frequent first."""
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(total.most_common())
+
+
+def _excluded(plan: Plan) -> Iterator[ExcludedRow]:
+    """Yield the excluded rows in the order of the lists; what is not asked for is not read."""
+    for part in plan.parts:
+        if not part.head.excluded:
+            continue
+        for table in part.read_rows(["input_row", "reason", "error"]):
+            rows = table.filter(pc.is_valid(table["reason"]))
+            for row in rows.slice(0, _FIRST).to_pylist():
+                file, line = _place(part.head, row["input_row"])
+                yield ExcludedRow(file=file, line=line, reason=row["reason"], error=row["error"])
+
+
+def _place(head: Head, row: int) -> tuple[str | None, int]:
+    """Return in which file and on which line of it a row of a part's list stands."""
+    for file, rows in zip(head.lists, head.rows_by_file, strict=False):
+        if row < rows:
+            # The first row of a table without a header is its first line.
+            header = 0 if Path(file.path).suffix.lower() in _WITHOUT_HEADER else 1
+            return (Path(file.path).name if len(head.lists) > 1 else None), row + 1 + header
+        row -= rows
+    return None, row + 2
 
 
 def _message(template_id: str | None, template_name: str | None, text: str | None) -> str:

@@ -1,7 +1,14 @@
-"""From ``{column}`` placeholders to one canonical parameter object per distinct set of values."""
+"""From ``{column}`` placeholders to one canonical parameter object per distinct set of values.
+
+Theory of operation. Within a record batch each distinct combination of cells is rendered once, as columns of text: the
+objects of a fully personalised list never exist as Python objects. Which of them are equal over several record batches
+is settled now and then, when as many have gathered as are known; so the cost stays in proportion to the list. Until
+then a row has a *provisional* number.
+"""
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -9,11 +16,29 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from broadcaster.job.template import parse_template
-from broadcaster.operations.parameters import canonical
+from broadcaster.operations.parameters import escape
 
 COMPLETE, MISSING, UNSENDABLE = 0, 1, 2
 # What the API refuses in a value (VALIDATION_008): line breaks, tabs, more than four spaces in a row.
 _REFUSED = r"[\n\r\t]| {5}"
+_UNUSUAL = r'["\\\x00-\x1f]| {5}'  # what JSON escapes or the API refuses: looked for in one pass, and rarely found
+_GATHER = 1 << 18  # objects that may wait before it is settled which of them are equal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """A record batch, rendered.
+
+    Attributes:
+        bodies: the distinct parameter objects, as JSON, in the order of their first row.
+        rows: which of them each row has.
+        state: per row :data:`COMPLETE`, :data:`MISSING` (a cell that a parameter needs is blank) or :data:`UNSENDABLE`
+            (the API does not take the value); the object means nothing in the latter two.
+    """
+
+    bodies: pa.Array
+    rows: NDArray[np.int32]
+    state: NDArray[np.uint8]
 
 
 class Renderer:
@@ -24,8 +49,11 @@ class Renderer:
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
         self._templates = {name: parse_template(parameters[name]) for name in sorted(parameters)}
-        self.sets: list[bytes] = []
-        self._numbers: dict[bytes, int] = {}
+        self._sets = pa.array([], pa.large_string())
+        self._gathered: list[pa.Array] = []
+        self._waiting = 0
+        self._given = 0
+        self._final: list[NDArray[np.int32]] = []
         for name, parts in self._templates.items():
             if any(re.search(_REFUSED, text) for text, _ in parts):
                 raise ValueError(f"parameter {name!r} contains a line break, a tab or five spaces in a row")
@@ -36,53 +64,106 @@ class Renderer:
         parts = (part for template in self._templates.values() for part in template)
         return tuple(dict.fromkeys(column for _, column in parts if column is not None))
 
-    def render(self, batch: pa.RecordBatch) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-        """Return, per row, the number of its parameter set and whether it is complete.
+    @property
+    def sets(self) -> pa.Array:
+        """The parameter sets so far: canonical JSON, by number."""
+        self._settle()
+        return self._sets
 
-        The second array holds :data:`COMPLETE`, :data:`MISSING` (a cell that a parameter needs is blank) or
-        :data:`UNSENDABLE` (the API does not take the value); the set number means nothing in the latter two.
-        """
-        rows = batch.num_rows
-        state = np.zeros(rows, dtype=np.uint8)
-        values = {name: self._value(template, batch) for name, template in self._templates.items()}
-        for value in values.values():
-            if not isinstance(value, str):
-                state[_mask(pc.match_substring_regex(value, _REFUSED))] = UNSENDABLE
+    def render(self, batch: pa.RecordBatch) -> Rendered:
+        """Render a record batch; changes nothing, and may be called from several threads."""
+        if not self.columns:
+            distinct, codes = batch.slice(0, 1), np.zeros(batch.num_rows, dtype=np.int32)
+        else:
+            distinct, codes = _combinations(batch, self.columns)
+        state = np.zeros(distinct.num_rows, dtype=np.uint8)
+        pieces: list[pa.Array | str] = []
+        for name, template in self._templates.items():
+            pieces.append(f'{"," if pieces else "{"}"{escape(name)}":"')
+            if all(column is None for _, column in template):
+                pieces.append(escape("".join(text for text, _ in template)))
+            else:
+                pieces.append(_as_json(_value(template, distinct), state))
+            pieces.append('"')
+        pieces.append("}" if pieces else "{}")
         for column in self.columns:
-            state[_mask(pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(batch.column(column))), 0))] = MISSING
-        constant = {name: value for name, value in values.items() if isinstance(value, str)}
-        varying = {name: pc.dictionary_encode(value) for name, value in values.items() if not isinstance(value, str)}
-        combined = np.zeros(rows, dtype=np.int64)
-        for encoded in varying.values():
-            # Renumbered after each column, so that the product of the sizes stays far below 2**63.
-            combined = combined * max(1, len(encoded.dictionary)) + encoded.indices.to_numpy().astype(np.int64)
-            combined = np.unique(combined, return_inverse=True)[1].reshape(-1)
-        _, first, inverse = np.unique(combined, return_index=True, return_inverse=True)
-        numbers = np.zeros(len(first), dtype=np.int32)
-        words = {name: encoded.cast(pa.string()).take(pa.array(first)).to_pylist() for name, encoded in varying.items()}
-        for at in np.argsort(first, kind="stable").tolist():
-            body = canonical({**constant, **{name: column[at] for name, column in words.items()}})
-            numbers[at] = self._number(body)
-        return numbers[inverse.reshape(-1)], state
+            blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(distinct.column(column))), 0)
+            state[blank.to_numpy(zero_copy_only=False)] = MISSING
+        bodies = _joined(pieces)
+        if isinstance(bodies, str):
+            bodies = pa.array([bodies] * distinct.num_rows, pa.string())
+        equal = bodies.dictionary_encode()  # different cells may render alike
+        return Rendered(bodies=equal.dictionary, rows=equal.indices.to_numpy()[codes], state=state[codes])
 
-    def _value(self, template: tuple[tuple[str, str | None], ...], batch: pa.RecordBatch) -> pa.Array | str:
-        if all(column is None for _, column in template):
-            return "".join(text for text, _ in template)
-        parts: list[pa.Array | pa.Scalar] = []
-        for text, column in template:
-            parts.append(pa.scalar(text))
-            if column is not None:
-                parts.append(batch.column(column))
-        return pc.binary_join_element_wise(*parts, "")
+    def number(self, rendered: Rendered) -> NDArray[np.int32]:
+        """Return the provisional set number of each row; record batches come in the order of the list."""
+        numbers = rendered.rows + np.int32(self._given)
+        self._gathered.append(rendered.bodies.cast(pa.large_string()))
+        self._waiting += len(rendered.bodies)
+        self._given += len(rendered.bodies)
+        if self._waiting > max(_GATHER, len(self._sets)):
+            self._settle()
+        return numbers
 
-    def _number(self, body: bytes) -> int:
-        number = self._numbers.get(body)
-        if number is None:
-            number = self._numbers[body] = len(self.sets)
-            self.sets.append(body)
-        return number
+    def final(self, provisional: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return the set numbers that provisional ones stand for: equal sets have one number."""
+        self._settle()
+        return np.concatenate([np.zeros(0, dtype=np.int32), *self._final])[provisional]
+
+    def _settle(self) -> None:
+        """Find out which of the objects that have gathered are equal to known ones, or to each other."""
+        if not self._gathered:
+            return
+        known = len(self._sets)
+        encoded = (
+            pa.chunked_array([self._sets, *self._gathered], pa.large_string()).dictionary_encode().combine_chunks()
+        )
+        if isinstance(encoded, pa.ChunkedArray):
+            encoded = encoded.chunk(0)
+        self._final.append(encoded.indices.to_numpy()[known:].astype(np.int32))
+        self._sets = encoded.dictionary
+        self._gathered = []
+        self._waiting = 0
 
 
-def _mask(array: pa.Array) -> NDArray[np.bool_]:
-    mask: NDArray[np.bool_] = array.to_numpy(zero_copy_only=False)
-    return mask
+def _combinations(batch: pa.RecordBatch, columns: tuple[str, ...]) -> tuple[pa.RecordBatch, NDArray[np.int32]]:
+    """Return the distinct combinations of cells, in the order of their first row, and which of them each row has."""
+    codes = np.zeros(batch.num_rows, dtype=np.int64)
+    distinct: dict[str, pa.Array] = {}
+    for column in columns:
+        cells = batch.column(column).dictionary_encode()
+        size = max(1, len(cells.dictionary))
+        pairs = pa.array(codes * size + cells.indices.to_numpy()).dictionary_encode()
+        before, here = np.divmod(pairs.dictionary.to_numpy(), size)
+        distinct = {name: taken.take(pa.array(before)) for name, taken in distinct.items()}
+        distinct[column] = cells.dictionary.take(pa.array(here))
+        codes = pairs.indices.to_numpy().astype(np.int64)
+    return pa.RecordBatch.from_arrays(list(distinct.values()), list(distinct)), codes.astype(np.int32)
+
+
+def _value(template: tuple[tuple[str, str | None], ...], batch: pa.RecordBatch) -> pa.Array:
+    parts: list[pa.Array | str] = []
+    for text, column in template:
+        parts.append(text)
+        if column is not None:
+            parts.append(batch.column(column))
+    return _joined(parts)
+
+
+def _joined(parts: list[pa.Array | str]) -> pa.Array | str:
+    """Put texts and columns of texts together."""
+    if all(isinstance(each, str) for each in parts):
+        return "".join(parts)
+    return pc.binary_join_element_wise(*(pa.scalar(each) if isinstance(each, str) else each for each in parts), "")
+
+
+def _as_json(value: pa.Array, state: NDArray[np.uint8]) -> pa.Array:
+    """Return *value* as the inside of JSON strings, and mark what the API refuses in *state*."""
+    unusual = np.flatnonzero(pc.match_substring_regex(value, _UNUSUAL).to_numpy(zero_copy_only=False))
+    if not len(unusual):
+        return value
+    texts = value.take(pa.array(unusual)).to_pylist()
+    state[unusual[[re.search(_REFUSED, text) is not None for text in texts]]] = UNSENDABLE
+    mask = np.zeros(len(value), dtype=bool)
+    mask[unusual] = True
+    return pc.replace_with_mask(value, pa.array(mask), pa.array([escape(text) for text in texts], pa.string()))

@@ -3,10 +3,10 @@
 The generation is new, so that an equal body gets a new key: under the old one the API might answer from its memory.
 """
 
-import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from broadcaster.core.values import Message
@@ -14,12 +14,9 @@ from broadcaster.core.words import Channel
 from broadcaster.operations.model import Operation
 from broadcaster.planning import bodies
 from broadcaster.planning.group import cut
-from broadcaster.planning.pipeline import Built
+from broadcaster.planning.pipeline import Built, built, look_at, write_batches
 from broadcaster.planning.preview import Preview, preview
-from broadcaster.store.files import PRIVATE, digest, disk_errors, sync
-from broadcaster.store.parquet import writing
-from broadcaster.store.plan import BATCHES, Plan
-from broadcaster.store.refusals import RETRY
+from broadcaster.store.plan import Plan
 
 
 def generation(part: int) -> str:
@@ -41,58 +38,65 @@ def build_retry(plan: Plan, rows: NDArray[np.int64], *, message: Message, operat
     Raises:
         StoreError: when the disk refuses.
     """
-    sets, numbers, parameters = _collect(plan, rows)
-    largest = max(part.head.largest_batch for part in plan.parts if part.head.kind != RETRY)
-    order, starts, ends = cut(sets[rows].astype(np.int64), largest=largest)
+    wanted = _collect(plan, rows)
+    order, starts, ends = cut(wanted.groups[rows], largest=wanted.largest[wanted.groups[rows]])
     cuts = bodies.Cuts(
         rows=rows[order],
         starts=starts,
         ends=ends,
-        numbers=numbers,
-        sets=sets,
+        numbers=wanted.numbers,
+        sets=wanted.groups,
+        channels=wanted.groups,
         first_row=0,  # rows are numbered through the whole plan here
         first_batch=plan.batches,
     )
-    keys = hashlib.sha256()
     path = plan.run_dir.batches(len(plan.parts))
-    with writing(path, BATCHES) as writer:
-        for table in bodies.tables(
-            cuts,
-            parameters=parameters,
-            channels=tuple(Channel(each) for each in plan.head.channels),
-            message=message,
-            encode=operation.encode,
-            keys=keys,
-        ):
-            writer.write_table(table, row_group_size=max(1, table.num_rows))
-    with disk_errors(path):
-        path.chmod(PRIVATE)
-        sync(path)
-    return Built(
+    keys = write_batches(path, cuts, wanted.parameters, wanted.channels, message, operation)
+    return built(
+        cuts,
+        wanted.channels,
         rows=0,
         excluded={},
-        recipients=len(rows),
-        batches=len(starts),
-        largest_batch=int((ends - starts).max(initial=0)),
+        excluded_deliveries=0,
         already_planned=0,
-        keys_sha256=keys.hexdigest(),
-        sha256={path.name: digest(path)},
+        keys_sha256=keys,
+        where=look_at(cuts),
+        paths=(path,),
     )
 
 
-def _collect(plan: Plan, rows: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64], list[bytes]]:
-    """Return, by row of the plan, parameter set and number of *rows* (0 for all others), and the sets."""
-    sets = np.zeros(plan.rows, dtype=np.int32)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """What is sent again: by row of the plan, group and number; by group, what all of its rows have in common."""
+
+    groups: NDArray[np.int32]
+    numbers: NDArray[np.int64]
+    parameters: pa.Array
+    channels: list[tuple[Channel, ...]]
+    largest: NDArray[np.int32]
+
+
+def _collect(plan: Plan, rows: NDArray[np.int64]) -> _Wanted:
+    """Read what *rows* were sent; a group is no larger than the largest batch of its channels."""
+    groups = np.zeros(plan.rows, dtype=np.int32)
     numbers = np.zeros(plan.rows, dtype=np.int64)
     wanted = np.zeros(plan.rows, dtype=bool)
     wanted[rows] = True
-    parameters: dict[bytes, int] = {}
+    found: dict[tuple[bytes, tuple[Channel, ...]], int] = {}
+    largest: dict[tuple[Channel, ...], int] = {}
     for batch, of_batch in plan.read_with_rows():
+        largest[batch.channels] = max(largest.get(batch.channels, 0), len(batch.to))
         here = np.flatnonzero(wanted[of_batch])
         if len(here):
-            sets[of_batch[here]] = parameters.setdefault(batch.parameters, len(parameters))
+            groups[of_batch[here]] = found.setdefault((batch.parameters, batch.channels), len(found))
             numbers[of_batch[here]] = [int(batch.to[position][1:]) for position in here.tolist()]
-    return sets, numbers, list(parameters)
+    return _Wanted(
+        groups=groups,
+        numbers=numbers,
+        parameters=pa.array([parameters.decode() for parameters, _ in found], pa.large_string()),
+        channels=[channels for _, channels in found],
+        largest=np.array([largest[channels] for _, channels in found], dtype=np.int32),
+    )
 
 
 def preview_retry(plan: Plan, *, requests_per_minute: int, messages_per_minute: int) -> Preview:

@@ -5,18 +5,19 @@ Planned batches come first, by number; then the children of splits. Index -1 sta
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from broadcaster.core.values import Batch
-from broadcaster.core.words import Channel, State, Status
+from broadcaster.core.words import State, Status
 from broadcaster.store.facts import Facts
 from broadcaster.store.journal import JournalReader
+from broadcaster.store.parquet import reading
 from broadcaster.store.plan import Plan
+from broadcaster.store.settled import STATES
 
 _TIME = pa.timestamp("us", tz="UTC")
 _IN_DOUBT = ("no_answer", "it was sent or about to be sent, and no answer is known; 'broadcaster resume' asks again")
@@ -40,11 +41,9 @@ class BatchFacts:
 
     planned: int
     status: NDArray[np.int8]
-    texts: pa.Table
-    numbers: pa.Table
+    details: pa.Table
     born: dict[int, list[tuple[int, tuple[int, ...]]]]
     waived: NDArray[np.bool_]
-    ranks: dict[Channel, int]
 
     @property
     def status_words(self) -> pa.Array:
@@ -53,40 +52,48 @@ class BatchFacts:
 
     @classmethod
     def of(cls, plan: Plan, facts: Facts) -> "BatchFacts":
-        """Gather the columns; holds one entry per batch and one object per settled batch."""
-        numbers = [*range(plan.batches), *facts.children]
-        rows = [_row(batch, facts) for batch in chain(plan.read_batches(), facts.children.values())]
-        status, reason, error, key, request_id, http, attempts, first, settled = (
-            zip(*rows, strict=True) if rows else ([()] * 9)
-        )
-        ranks = {Channel(channel): rank for rank, channel in enumerate(sorted(plan.head.channels))}
+        """Gather the columns; *facts* are whole. No object is made of a batch about which nothing special is known."""
+        numbers = np.array([*range(plan.batches), *facts.children], dtype=np.int64)
+        place = _index(facts.settled.batches, plan.batches)
+        settled = np.full(len(numbers), -1, dtype=np.int64)
+        settled[place] = np.arange(len(place))
+        known = settled >= 0
+        status = np.zeros(len(numbers), dtype=np.int8)
+        of_state = np.array([_WORDS.index(_OF_STATE[state]) for state in STATES], dtype=np.int8)
+        status[known] = of_state[facts.settled.states[settled[known]]]
+        quiet = pa.array((status == cls.ACCEPTED) & known)  # of what was accepted there is nothing to explain
+        details = _Columns(facts, pa.array(settled, mask=~known))
+        unsettled = [batch for batch in {*facts.claims, *facts.attempts} if batch not in facts.settled]
+        where = _index(np.array(unsettled, dtype=np.int64), plan.batches)
+        rows = [_unsettled(batch, facts) for batch in unsettled]
+        status[where] = [_WORDS.index(row["status"]) for row in rows]
         born: dict[int, list[tuple[int, tuple[int, ...]]]] = {}
         if facts.children:
             with JournalReader(plan.run_dir.journal) as journal:
                 for child in journal.children():
                     born.setdefault(child.parent, []).append((child.id, child.positions))
+        texts = {
+            "reason": pc.if_else(quiet, None, details.text("code")),
+            "error": pc.if_else(quiet, None, details.text("sentence")),
+            "request_id": details.text("request_id"),
+            "http_status": details.number("http"),
+            "attempts": details.number("attempts"),
+            "first_attempt_at": details.number("first_us").cast(_TIME),
+            "settled_at": details.number("settled_us").cast(_TIME),
+        }
+        for name, column in texts.items():
+            texts[name] = _put(column, where, [row.get(name) for row in rows])
+        # Nothing was tried where nothing is known.
+        texts["attempts"] = pc.fill_null(texts["attempts"], 0)
+        waived = np.zeros(len(numbers), dtype=bool)
+        waived[_index(np.array(sorted(facts.waived), dtype=np.int64), plan.batches)] = True
+        keys = [*_keys(plan), pa.array([child.key for child in facts.children.values()], pa.string())]
         return cls(
             planned=plan.batches,
-            status=np.array([_WORDS.index(each) for each in status], dtype=np.int8),
-            texts=pa.table(
-                {
-                    "reason": pa.array(reason, pa.string()),
-                    "error": pa.array(error, pa.string()),
-                    "idempotency_key": pa.array(key, pa.string()),
-                    "request_id": pa.array(request_id, pa.string()),
-                }
-            ),
-            numbers=pa.table(
-                {
-                    "http_status": pa.array(http, pa.int32()),
-                    "attempts": pa.array(attempts, pa.int32()),
-                    "first_attempt_at": pa.array(first, _TIME),
-                    "settled_at": pa.array(settled, _TIME),
-                }
-            ),
+            status=status,
+            details=pa.table({**texts, "idempotency_key": pa.concat_arrays(keys)}),
             born=born,
-            waived=np.array([batch in facts.waived for batch in numbers], dtype=bool),
-            ranks=ranks,
+            waived=waived,
         )
 
     def index(self, batch: int) -> int:
@@ -107,40 +114,75 @@ class BatchFacts:
         }
         for name, values in (("status", self.status), ("waived", self.waived)):
             found[name][inside] = values[index[inside]]
-        for table in (self.texts, self.numbers):
-            for name in table.column_names:
-                found[name] = table[name].combine_chunks().take(where)
+        for name in self.details.column_names:
+            found[name] = self.details[name].combine_chunks().take(where)
         return found
 
 
-def _row(batch: Batch, facts: Facts) -> tuple[Any, ...]:
-    """Return status, reason, error, key, request id, http, attempts, first attempt, settled of one batch."""
-    settled = facts.settled.get(batch.id)
-    if settled is not None:
-        accepted = settled.state is State.ACCEPTED
-        return (
-            _OF_STATE[settled.state],
-            None if accepted else settled.code or None,
-            None if accepted else settled.sentence or None,
-            batch.key,
-            settled.request_id or None,
-            settled.http,
-            settled.attempts,
-            settled.first_us,
-            settled.settled_us,
-        )
-    count, first_us, http, code, sentence = facts.attempts.get(batch.id, (0, None, 0, "", ""))
-    claim = facts.claims.get(batch.id)
+class _Columns:
+    """What is stored of settled batches, laid out by batch; null where a batch is not settled."""
+
+    def __init__(self, facts: Facts, settled: pa.Array) -> None:
+        if facts.settled.details is None:
+            raise ValueError("the facts are not whole")
+        self._details = facts.settled.details
+        self._settled = settled
+
+    def number(self, name: str) -> pa.Array:
+        return _whole(self._details[name]).take(self._settled)
+
+    def text(self, name: str) -> pa.Array:
+        """Return a column of texts; an empty one says nothing."""
+        column = _whole(self._details[name])
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        words = column.take(self._settled)
+        return pc.if_else(pc.equal(words, ""), None, words)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    column = column.combine_chunks()
+    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+
+
+def _keys(plan: Plan) -> Iterator[pa.Array]:
+    """Yield the keys of the planned batches, by number."""
+    for part in plan.parts:
+        with reading(part.batches_path) as file:
+            yield from file.read(columns=["idempotency_key"])["idempotency_key"].chunks
+
+
+def _index(batches: NDArray[np.int64], planned: int) -> NDArray[np.int64]:
+    """Return the places of batches in the columns."""
+    return np.where(batches >= 0, batches, planned - batches - 1)
+
+
+def _put(column: pa.Array, where: NDArray[np.int64], values: list[Any]) -> pa.Array:
+    """Return *column* with *values* at the places *where*."""
+    if not len(where):
+        return column
+    order = np.argsort(where)
+    mask = np.zeros(len(column), dtype=bool)
+    mask[where] = True
+    return pc.replace_with_mask(column, pa.array(mask), pa.array([values[at] for at in order], column.type))
+
+
+def _unsettled(batch: int, facts: Facts) -> dict[str, Any]:
+    """Return what is known of a batch that was tried or claimed, and not settled."""
+    count, first_us, http, code, sentence = facts.attempts.get(batch, (0, None, 0, "", ""))
+    claim = facts.claims.get(batch)
     if claim is None:
-        return (Status.PENDING, None, None, batch.key, None, http or None, count, first_us, None)
-    return (
-        Status.IN_DOUBT,
-        code or _IN_DOUBT[0],
-        sentence or _IN_DOUBT[1],
-        batch.key,
-        None,
-        http or None,
-        max(1, count),
-        min(claim.since.wall_us, first_us or claim.since.wall_us),
-        None,
-    )
+        return {
+            "status": Status.PENDING,
+            "http_status": http or None,
+            "attempts": count,
+            "first_attempt_at": first_us,
+        }
+    return {
+        "status": Status.IN_DOUBT,
+        "reason": code or _IN_DOUBT[0],
+        "error": sentence or _IN_DOUBT[1],
+        "http_status": http or None,
+        "attempts": max(1, count),
+        "first_attempt_at": min(claim.since.wall_us, first_us or claim.since.wall_us),
+    }

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,8 @@ from broadcaster.core.values import Child, Claim, Decided, Instant
 from broadcaster.core.words import Channel, Decision, Executed, State
 from broadcaster.errors import BelongsToAnother, StoreDamaged, StoreError
 from broadcaster.store.rows import VERSION, checksum, unpack_answer, unpack_positions
+
+_AT_ONCE = 1 << 16  # rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,9 +138,20 @@ class JournalReader:
                 missing=missing,
             )
 
-    def settled(self) -> Iterator[tuple[int, str]]:
-        """Yield number and state of every settled batch."""
-        yield from self._rows("SELECT batch, state FROM outcome")  # type: ignore[misc]  # see the schema
+    def settled(self) -> Iterator[int]:
+        """Yield the number of every settled batch, in the order in which they are stored; checksums are not looked at.
+
+        A run of single requests has a million of them, and must go on at once.
+        """
+        with journal_errors(self._path):
+            cursor = self._db.execute("SELECT batch FROM outcome")
+            while few := cursor.fetchmany(_AT_ONCE):
+                yield from chain.from_iterable(few)
+
+    def exceptions(self) -> Iterator[tuple[int, str, int]]:
+        """Yield number, state and missing deliveries of the settled batches that were not simply accepted."""
+        query = f"SELECT batch, state, missing FROM outcome WHERE state IS NOT '{State.ACCEPTED}' OR missing IS NOT 0"  # noqa: S608 - our own word
+        yield from self._rows(query)  # type: ignore[misc]  # see the schema
 
     def open_claims(self) -> Iterator[Claim]:
         """Yield the claims without an outcome, oldest first."""
@@ -198,9 +212,10 @@ class JournalReader:
         ):
             yield Decided(at_us=at_us, who=who, what=Decision(what), batch=batch, note=note)
 
-    def answers(self) -> Iterator[tuple[int, bytes]]:
-        """Yield number and raw answer of every accepted batch, by number."""
-        for batch, body in self._facts("SELECT * FROM answer ORDER BY batch"):
+    def answers(self, *, of_children: bool | None = None) -> Iterator[tuple[int, bytes]]:
+        """Yield number and raw answer of every accepted batch, by number; of planned ones or of children only."""
+        which = {None: "", True: "WHERE batch < 0 ", False: "WHERE batch >= 0 "}[of_children]
+        for batch, body in self._facts(f"SELECT * FROM answer {which}ORDER BY batch"):  # noqa: S608 - our own words
             try:
                 answer = unpack_answer(body)
             except OSError as error:

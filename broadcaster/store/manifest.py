@@ -6,7 +6,6 @@ group of the list; a second pass in list order joins each row group with its spi
 """
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,17 +17,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from broadcaster.core.resolution import SKIPPED
-from broadcaster.core.values import Batch
 from broadcaster.core.words import Status
 from broadcaster.errors import StoreDamaged
-from broadcaster.operations import OPERATIONS
 from broadcaster.store.batchfacts import BatchFacts
 from broadcaster.store.facts import Facts
 from broadcaster.store.files import TEMPORARY, disk_errors, replacing
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.parquet import reading, writing
-from broadcaster.store.plan import ROW_SHIFT, Part, Plan, parse_channels
+from broadcaster.store.plan import Part, Plan
 from broadcaster.store.rundir import RunDir
+from broadcaster.store.spill import Spill, spill_path
+from broadcaster.store.spread import Spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,14 +58,6 @@ MANIFEST = pa.schema(
         ("part", pa.int16()),
     ]
 )
-_SPILL = pa.schema(
-    [
-        ("row", pa.int64()),
-        ("channel", pa.int8()),
-        ("settled_by", pa.int32()),
-        ("message_id", pa.string()),
-    ]
-)
 _MISSING = (
     "missing_in_answer",
     "the API's answer has no entry for this recipient; it may or may not have been messaged",
@@ -90,7 +81,7 @@ def build_manifest(plan: Plan, facts: Facts, *, to: Path) -> Made:
     made = Made(counts=dict.fromkeys(Status, 0))
     table = BatchFacts.of(plan, facts)
     with disk_errors(to), TemporaryDirectory(dir=plan.run_dir.path, prefix=f"{TEMPORARY}manifest-") as spilled:
-        made.clashes = _Spill(plan, facts, table, Path(spilled)).write()
+        made.clashes = Spill(plan, facts, table, Path(spilled)).write()
         note = {_REVISION: revision(plan), _CLASHES: str(made.clashes)}
         with replacing(to) as temporary, writing(temporary, MANIFEST, note=note) as writer:
             for part in plan.parts:
@@ -121,130 +112,24 @@ def clashes_if_current(plan: Plan) -> int | None:
     return int(notes.get(_CLASHES.encode(), b"0"))
 
 
-class _Spill:
-    """The pass in sending order."""
-
-    def __init__(self, plan: Plan, facts: Facts, table: BatchFacts, directory: Path) -> None:
-        self._plan = plan
-        self._facts = facts
-        self._table = table
-        self._directory = directory
-        self._writers: dict[tuple[int, int], pa.ipc.RecordBatchStreamWriter] = {}
-        self._hashes: list[NDArray[np.int64]] = []
-
-    def write(self) -> int:
-        """Write the spill files; return how many message ids clash."""
-        if not self._facts.settled and not self._facts.evidence:
-            return 0
-        with ExitStack() as stack, JournalReader(self._plan.run_dir.journal) as journal:
-            stack.callback(self._close)
-            children = {batch: body for batch, body in journal.answers() if batch < 0}
-            answers = journal.answers()
-            upcoming = next((each for each in answers if each[0] >= 0), None)
-            for batch, rows in self._plan.read_with_rows():
-                body = None
-                if upcoming is not None and upcoming[0] == batch.id:
-                    body, upcoming = upcoming[1], next(answers, None)
-                if batch.id in self._facts.settled:
-                    self._settle(batch, rows, body, children)
-                elif batch.id in self._facts.evidence or self._plan.part_of(batch.id).head.kind == "retry":
-                    self._emit(rows, batch, None)  # of a retry also without: the refusal before is no longer the word
-        if not self._hashes:
-            return 0
-        hashes = np.concatenate(self._hashes)
-        return len(hashes) - len(np.unique(hashes))
-
-    def _close(self) -> None:
-        for writer in self._writers.values():
-            writer.close()
-
-    def _settle(self, batch: Batch, rows: NDArray[np.int64], body: bytes | None, children: dict[int, bytes]) -> None:
-        """Spill one settled batch, and what became of its parts."""
-        self._emit(rows, batch, body)
-        for number, positions in self._table.children_of(batch.id):
-            child, part_of_rows = self._facts.children[number], rows[np.array(positions)]
-            if number in self._facts.settled:
-                self._settle(child, part_of_rows, children.get(number), children)
-            else:
-                self._emit(part_of_rows, child, None)
-
-    def _ids(self, batch: Batch, body: bytes | None) -> list[str | None]:
-        """Return the message ids of a batch's deliveries, by its answer and by what look-ups found."""
-        nothing: list[str | None] = [None] * batch.deliveries
-        ids = nothing if body is None else self._answered(batch, body)
-        for (position, channel), message_id in self._facts.evidence.get(batch.id, {}).items():
-            ids[position * len(batch.channels) + batch.channels.index(channel)] = message_id
-        return ids
-
-    def _answered(self, batch: Batch, body: bytes) -> list[str | None]:
-        part = self._plan.part_of(batch.id) if batch.id >= 0 else self._plan.parts[-1]
-        try:
-            return list(OPERATIONS[part.head.operation].read(batch, body).message_ids)
-        except ValueError as error:
-            raise StoreDamaged(
-                f"{self._plan.run_dir.journal}: the answer to batch {batch.id} cannot be read"
-            ) from error
-
-    def _emit(self, rows: NDArray[np.int64], batch: Batch, body: bytes | None) -> None:
-        """Spill deliveries, recipients outermost; a later word on the same delivery replaces an earlier one."""
-        ids = self._ids(batch, body)
-        every = np.repeat(rows, len(batch.channels))
-        which = np.tile(np.array([self._table.ranks[each] for each in batch.channels], dtype=np.int8), len(rows))
-        found = [each for each in ids if each is not None]
-        self._hashes.append(np.fromiter(map(hash, found), dtype=np.int64, count=len(found)))
-        message_ids = pa.array(ids, pa.string())
-        index = self._table.index(batch.id)
-        for part in self._plan.parts:
-            local = every - part.head.first_row
-            here = (local >= 0) & (local < part.head.rows)
-            if not here.any():
-                continue
-            groups = local >> ROW_SHIFT
-            for group in np.unique(groups[here]).tolist():
-                chosen = np.flatnonzero(here & (groups == group))
-                self._writer(part.head.part, group).write_batch(
-                    pa.record_batch(
-                        [
-                            pa.array(local[chosen] - (group << ROW_SHIFT)),
-                            pa.array(which[chosen], pa.int8()),
-                            pa.array(np.full(len(chosen), index, dtype=np.int32)),
-                            message_ids.take(pa.array(chosen)),
-                        ],
-                        schema=_SPILL,
-                    )
-                )
-
-    def _writer(self, part: int, group: int) -> pa.ipc.RecordBatchStreamWriter:
-        writer = self._writers.get((part, group))
-        if writer is None:
-            path = str(_spill_path(self._directory, part, group))
-            writer = self._writers[part, group] = pa.ipc.new_stream(path, _SPILL)
-        return writer
-
-
-def _spill_path(directory: Path, part: int, group: int) -> Path:
-    return directory / f"{part}-{group}.arrows"
-
-
 def _join(part: Part, group: int, rows: pa.Table, table: BatchFacts, spilled: Path) -> pa.Table:
     """Return the manifest rows of one row group: its rows times their channels, joined with their spill."""
-    channels = sorted(parse_channels("+".join(part.head.channels)))
-    count, width = rows.num_rows, len(channels)
-    batches = rows["batch"].to_numpy(zero_copy_only=False)
-    planned = np.where(np.isnan(batches), -1, batches).astype(np.int64) if batches.dtype.kind == "f" else batches
-    settled_by = np.repeat(planned, width).astype(np.int64)
-    message_ids = pa.nulls(count * width, pa.string())
-    path = _spill_path(spilled, part.head.part, group)
+    spread = Spread.of(rows["channels"])
+    batches = pc.fill_null(rows["batch"], -1).to_numpy().astype(np.int64)
+    settled_by = batches[spread.rows]
+    count = len(settled_by)
+    message_ids = pa.nulls(count, pa.string())
+    path = spill_path(spilled, part.head.part, group)
     if path.exists():
         with pa.OSFile(str(path)) as source:
             spill = pa.ipc.open_stream(source).read_all()
-        at = spill["row"].to_numpy() * width + spill["channel"].to_numpy()
+        at = spread.place(spill["row"].to_numpy(), spill["channel"].to_numpy())
         settled_by[at] = spill["settled_by"].to_numpy()
-        source_of = np.full(count * width, -1, dtype=np.int64)
+        source_of = np.full(count, -1, dtype=np.int64)
         source_of[at] = np.arange(len(at))
         message_ids = spill["message_id"].combine_chunks().take(pa.array(source_of, mask=source_of < 0))
     excluded = settled_by < 0
-    wide = rows.take(pa.array(np.repeat(np.arange(count), width)))
+    wide = rows.take(pa.array(spread.rows))
     columns = table.columns(settled_by)
     known = message_ids.is_valid().to_numpy(zero_copy_only=False)
     lacking = (columns["status"] == table.ACCEPTED) & ~known & ~excluded
@@ -252,7 +137,7 @@ def _join(part: Part, group: int, rows: pa.Table, table: BatchFacts, spilled: Pa
     status = np.select(
         cases, [table.EXCLUDED, table.ACCEPTED, table.EXCLUDED, table.IN_DOUBT], default=columns["status"]
     ).astype(np.int8)
-    nothing = pa.nulls(count * width, pa.string())
+    nothing = pa.nulls(count, pa.string())
     reason = _choose(cases, [wide["reason"].cast(pa.string()), nothing, SKIPPED[0], _MISSING[0]], columns["reason"])
     error = _choose(cases, [wide["error"], nothing, SKIPPED[1], _MISSING[1]], columns["error"])
     return pa.table(
@@ -261,7 +146,7 @@ def _join(part: Part, group: int, rows: pa.Table, table: BatchFacts, spilled: Pa
             "recipient_id": wide["recipient_id"],
             "phone_input": wide["phone_input"],
             "to": wide["to"],
-            "channel": pa.array(channels * count, pa.string()),
+            "channel": spread.channels,
             "status": table.status_words.take(pa.array(status)),
             "reason": reason,
             "error": error,
@@ -272,11 +157,11 @@ def _join(part: Part, group: int, rows: pa.Table, table: BatchFacts, spilled: Pa
             "attempts": columns["attempts"],
             "first_attempt_at": columns["first_attempt_at"],
             "settled_at": columns["settled_at"],
-            "delivery_status": pa.nulls(count * width, pa.string()),
-            "delivery_channel": pa.nulls(count * width, pa.string()),
-            "delivery_reason": pa.nulls(count * width, pa.string()),
-            "delivery_updated_at": pa.nulls(count * width, _TIME),
-            "part": pa.array(np.full(count * width, part.head.part, dtype=np.int16)),
+            "delivery_status": pa.nulls(count, pa.string()),
+            "delivery_channel": pa.nulls(count, pa.string()),
+            "delivery_reason": pa.nulls(count, pa.string()),
+            "delivery_updated_at": pa.nulls(count, _TIME),
+            "part": pa.array(np.full(count, part.head.part, dtype=np.int16)),
         },
         schema=MANIFEST,
     )

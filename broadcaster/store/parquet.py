@@ -3,7 +3,7 @@
 Without checksums a flipped bit on disk is read as another value; with them it is an error.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,13 +15,25 @@ from broadcaster.store.files import disk_errors
 
 
 @contextmanager
-def writing(path: Path, schema: pa.Schema, *, note: Mapping[str, str] | None = None) -> Iterator[pq.ParquetWriter]:
-    """Yield a writer of *path*; *note* goes into the file's metadata."""
+def writing(
+    path: Path, schema: pa.Schema, *, note: Mapping[str, str] | None = None, repeated: Sequence[str] | None = None
+) -> Iterator[pq.ParquetWriter]:
+    """Yield a writer of *path*; *note* goes into the file's metadata.
+
+    *repeated* are the columns in which equal values are worth looking for; all of them when ``None``.
+    """
     if note:
         schema = schema.with_metadata(dict(note))
     with (
         disk_errors(path),
-        pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True, store_schema=True) as writer,
+        pq.ParquetWriter(
+            path,
+            schema,
+            compression="zstd",
+            write_page_checksum=True,
+            store_schema=True,
+            use_dictionary=True if repeated is None else list(repeated),
+        ) as writer,
     ):
         yield writer
 

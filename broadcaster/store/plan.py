@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,10 @@ class Head:
     Attributes:
         identity: what makes the job this job (message, columns, suppression …); another job differs in it.
         keys_sha256: digest of all idempotency keys in order: equal plans on two machines agree in it.
+        batch_size: the largest batch that the planner allowed itself.
+        channels: the job's; where the list names others, *by_channels* counts the recipients of each combination.
+        excluded_deliveries: rows of the manifest that are excluded, one for each channel they asked for.
+        largest_request: messages of the largest batch.
         day: the logical date, as in ``2026-12-01``; it is there when the campaign has ``{date}``.
     """
 
@@ -106,7 +110,38 @@ class Head:
     previous: str | None
     code: str
     planned_us: int
+    # Plans that were frozen before rows could have channels of their own say nothing of these.
+    by_channels: dict[str, int] = field(default_factory=dict)
+    excluded_deliveries: int | None = None
+    largest_request: int | None = None
+    # For people: where the recipients are, on what kind of line as many of them as were looked at, and in which file of
+    # the list a row stands. ``body_length`` is the longest rendered text in UTF-16 units.
+    countries: dict[str, int] = field(default_factory=dict)
+    line_types: dict[str, int] = field(default_factory=dict)
+    line_types_of: int = 0
+    rows_by_file: tuple[int, ...] = ()
+    body_length: int = 0
     day: str | None = None  # what {date} in the campaign stands for
+
+    @property
+    def all_channels(self) -> tuple[Channel, ...]:
+        """Every channel that anybody is messaged on."""
+        used = {
+            channel for written in self.by_channels or ["+".join(self.channels)] for channel in parse_channels(written)
+        }
+        return tuple(channel for channel in Channel if channel in used)
+
+    @property
+    def excluded_in_manifest(self) -> int:
+        """Rows of the manifest that are excluded."""
+        if self.excluded_deliveries is not None:
+            return self.excluded_deliveries
+        return sum(self.excluded.values()) * len(self.channels)
+
+    @property
+    def heaviest(self) -> int:
+        """Messages of the largest request."""
+        return self.largest_batch * len(self.channels) if self.largest_request is None else self.largest_request
 
     @property
     def message(self) -> Message:
@@ -151,6 +186,7 @@ class Head:
                 head,
                 operation=tuple(head.operation),  # type: ignore[arg-type]  # two words, written by to_json
                 channels=tuple(head.channels),
+                rows_by_file=tuple(head.rows_by_file),
                 lists=tuple(ListFile(**each) for each in words["lists"]),
             )
         except (ValueError, KeyError, TypeError) as error:
@@ -232,6 +268,12 @@ class Plan:
         return (self.parts[0], *(part for part in self.parts[1:] if part.head.kind != "retry"))
 
     @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Every channel that anybody is messaged on."""
+        used = {channel for part in self.parts for channel in part.head.all_channels}
+        return tuple(channel for channel in Channel if channel in used)
+
+    @property
     def keys_sha256(self) -> str:
         """Digest of all idempotency keys: plans that agree in it send the same requests."""
         keys = [part.head.keys_sha256 for part in self.parts]
@@ -285,15 +327,20 @@ class Plan:
 
     def sizes(self) -> NDArray[np.int64]:
         """Return the deliveries of each planned batch, indexed by its number."""
-        sizes = np.zeros(self.batches, dtype=np.int64)
+        recipients, channels = self.shapes()
+        return recipients * channels
+
+    def shapes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return how many recipients and how many channels each planned batch has, indexed by its number."""
+        recipients, channels = np.zeros((2, self.batches), dtype=np.int64)
         for part in self.parts:
             with reading(part.batches_path) as file:
                 for group in range(file.num_row_groups):
-                    table = file.read_row_group(group, columns=["batch", "rows", "channels"])
-                    channels = np.array([len(parse_channels(each)) for each in table["channels"].to_pylist()])
-                    rows = table["rows"].combine_chunks()
-                    sizes[table["batch"].to_numpy()] = rows.value_lengths().to_numpy() * channels
-        return sizes
+                    table = file.read_row_group(group, columns=["batch", "rows", "channels"]).combine_chunks()
+                    numbers = table["batch"].to_numpy()
+                    recipients[numbers] = table["rows"].chunk(0).value_lengths().to_numpy()
+                    channels[numbers] = widths(table["channels"])
+        return recipients, channels
 
 
 def _checksum(words: dict[str, Any]) -> str:
@@ -304,6 +351,15 @@ def _checksum(words: dict[str, Any]) -> str:
 def write_head(run_dir: RunDir, head: Head) -> None:
     """Freeze a part: from here on it exists."""
     write_atomically(run_dir.head(head.part), head.to_json())
+
+
+def widths(written: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Return how many channels each cell of a ``channels`` column names."""
+    column = written.combine_chunks()
+    column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+    named = np.array([len(parse_channels(each)) for each in column.dictionary.to_pylist()], dtype=np.int64)
+    found: NDArray[np.int64] = named[column.indices.to_numpy()]
+    return found
 
 
 def parse_channels(written: str) -> tuple[Channel, ...]:

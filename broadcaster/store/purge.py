@@ -38,7 +38,7 @@ _OTHER = "other"
 _KEPT = frozenset({"run.lock", "manifest.parquet", "summary.json", "purged.json"})
 _WRITTEN_BY_US = re.compile(
     r"(plan|batches)(-\d+)?\.(json|parquet)|(journal|receipts|simulator)\.sqlite(-wal|-shm|-journal)?|(failed|excluded|suppress)\.csv"
-    r"|control\.json|report\.html|events\.jsonl|rehearsal\.log|" + re.escape(TEMPORARY) + ".*"
+    r"|input-\d+-.*|control\.json|report\.html|events\.jsonl|rehearsal\.log|" + re.escape(TEMPORARY) + ".*"
 )
 
 

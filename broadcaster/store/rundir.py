@@ -84,6 +84,14 @@ class RunDir:
         """Return the path of the part's batches in sending order."""
         return self.path / _numbered("batches", part, ".parquet")
 
+    def kept_list(self, part: int, name: str) -> Path:
+        """Return the path of a part's copy of a list that cannot be read again; *name* is the copy's own."""
+        return self.path / f"input-{part}-{name}"
+
+    def kept_lists(self, part: int) -> tuple[Path, ...]:
+        """Return the copies of lists that are here for a part."""
+        return tuple(sorted(self.path.glob(f"input-{part}-*")))
+
     @property
     def is_planned(self) -> bool:
         """Whether a frozen plan is here."""

@@ -38,6 +38,7 @@ from broadcaster.store.rows import (
     unclaiming,
 )
 
+_CHECKED_AT_ONCE = 64 << 20  # bytes; a tenth of a second
 _Fact = tuple[list[Statement], asyncio.Future[None]]
 
 
@@ -205,9 +206,13 @@ def _create(path: Path) -> None:
 
 
 def _ready(path: Path, db: sqlite3.Connection) -> None:
-    """Make sure that the journal is one and is whole, and that a commit returns after the disk has it."""
+    """Make sure that the journal is one, and that a commit returns after the disk has it.
+
+    A small one is also checked page by page. Of a large one that takes longer than to go on with it: its decisive rows
+    are checked as they are read, and the rest when the run ends, and by ``verify``.
+    """
     check_version(path, db)
-    if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+    if path.stat().st_size <= _CHECKED_AT_ONCE and db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
         raise StoreDamaged(f"{path}: the journal is damaged; restore it from a copy before going on")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")

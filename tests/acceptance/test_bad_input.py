@@ -1,5 +1,6 @@
 """What bad input gets: the documented code, a sentence that says what, where and what to do, and nothing sent."""
 
+import gzip
 import socket
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,12 +76,29 @@ CASES = {
     "unreadable encoding": Case(
         code=65,
         files={"people.csv": b"phone,first_name\n+14155550111,Ada\n+14155550112,Ren\xe9\n"},
-        says=("people.csv", "UTF-8", "0xe9", "recipients.encoding"),
+        says=("people.csv", "UTF-8", "0xe9", "line 3", "recipients.encoding"),
     ),
-    "ragged row": Case(
+    "a ragged row that goes over several lines": Case(
         code=65,
+        files={"people.csv": PEOPLE + '+14155550113,"Eve\n+14155550114,C-3",surplus,\n'},
+        says=("people.csv", "line 4", "4 cells", "several lines"),
+    ),
+    "a ragged row in a suppression list": Case(
+        code=65,
+        job={"recipients": {"suppress": ["never.csv"]}},
+        files={"never.csv": "phone,since\n+14155550111,2026\n+14155550112\n"},
+        says=("never.csv", "line 3", "1 cell"),
+    ),
+    "--strict and a ragged row": Case(
+        code=65,
+        args=("run", "job.toml", "--yes", "--strict"),
         files={"people.csv": PEOPLE + "+14155550113,Eve,C-3,surplus\n"},
-        says=("people.csv", "line 4", "4 cells"),
+        says=("1 row", "as many cells as the header", "--strict"),
+    ),
+    "nothing but ragged rows": Case(
+        code=65,
+        files={"people.csv": "phone,first_name,code\n+14155550113;Eve;C-3\n"},
+        says=("1 malformed row", "cells"),
     ),
     "broken Parquet": Case(
         code=65,
@@ -92,7 +110,23 @@ CASES = {
         code=65,
         job={"recipients": {"file": "people.xlsx"}},
         files={"people.xlsx": b"PK\3\4"},
-        says=("people.xlsx", "CSV"),
+        says=("people.xlsx", "save it"),
+    ),
+    "a compressed list that is cut off": Case(
+        code=65,
+        job={"recipients": {"file": "people.csv.gz"}},
+        files={"people.csv.gz": gzip.compress(PEOPLE.encode())[:-5]},
+        says=("people.csv.gz", "damaged or cut off", "gzip"),
+    ),
+    "a list at an address of a kind that nobody knows": Case(
+        code=65,
+        job={"recipients": {"file": "nowhere://user:secret@host/people.csv"}},
+        says=("nowhere://host/people.csv",),
+    ),
+    "standard input without anything in it": Case(
+        code=65,
+        args=("send", "-", "--campaign", "c", "--text", "hi", "--yes"),
+        says=("standard input is empty", "name the columns"),
     ),
     "suppression list missing": Case(
         code=65, job={"recipients": {"suppress": ["never.csv"]}}, says=("never.csv", "no such file")

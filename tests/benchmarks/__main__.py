@@ -3,10 +3,17 @@
 import argparse
 import asyncio
 import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from . import numbers, simulator
+from . import lists, numbers, simulator
 
-_BENCHMARKS = {"numbers": numbers.measure, "simulator": simulator.measure}
+_BENCHMARKS: dict[str, Callable[..., Coroutine[Any, Any, list[str]]]] = {
+    "lists": lists.measure,
+    "numbers": numbers.measure,
+    "simulator": simulator.measure,
+}
+_OF_ROWS = frozenset({"lists"})  # what takes --rows
 
 
 def main() -> int:
@@ -14,8 +21,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("name", choices=sorted(_BENCHMARKS))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of the list that is planned, for `lists`")
     given = parser.parse_args()
-    for line in asyncio.run(_BENCHMARKS[given.name](rounds=given.rounds)):
+    options = {"rows": given.rows} if given.name in _OF_ROWS else {}
+    for line in asyncio.run(_BENCHMARKS[given.name](rounds=given.rounds, **options)):
         print(line)  # noqa: T201 - the figures are for the person at the terminal
     return 0
 

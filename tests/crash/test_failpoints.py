@@ -15,7 +15,7 @@ _REFUSED = {"on": _SEND, "do": "status", "status": 400, "code": "VALIDATION_002"
 LIVES: dict[str, Sequence[str]] = {
     "the plan is made": (
         "before the plan's tables",
-        "between the plan's tables",
+        "beside the plan's tables",
         "after the plan's tables",
         "before plan.json has its name",
         "after plan.json has its name",

@@ -26,8 +26,8 @@ from support.plans import (
 
 from broadcaster.core.values import Attempt, Batch, Child, Claim
 from broadcaster.core.words import Status
-from broadcaster.planning import pipeline
-from broadcaster.store import manifest
+from broadcaster.planning import rowtable
+from broadcaster.store import spill
 from broadcaster.store.audit import audit
 from broadcaster.store.facts import Facts, tally
 from broadcaster.store.manifest import build_manifest
@@ -100,8 +100,8 @@ class Story:
 @pytest.fixture(autouse=True, scope="module")
 def small_row_groups() -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "ROW_GROUP", 4)
-        patch.setattr(manifest, "ROW_SHIFT", 2)
+        patch.setattr(rowtable, "ROW_GROUP", 4)
+        patch.setattr(spill, "ROW_SHIFT", 2)
         yield
 
 
@@ -111,13 +111,20 @@ def small_row_groups() -> Any:
     recipients=st.integers(1, 14),
     batch_size=st.integers(1, 6),
     channels=st.sampled_from([[], ["sms"], ["whatsapp", "sms"], ["sms", "rcs", "whatsapp"]]),
+    vias=st.lists(st.sampled_from(["", "", "sms", "sms+whatsapp", "auto", "mms"]), min_size=1, max_size=5),
 )
 def test_rows_times_channels_each_with_the_state_that_the_journal_gives_it(
-    data: st.DataObject, recipients: int, batch_size: int, channels: list[str]
+    data: st.DataObject, recipients: int, batch_size: int, channels: list[str], vias: list[str]
 ) -> None:
     with TemporaryDirectory() as directory:
-        rows = [*people(recipients, name=["Ada", "Bea"]), {"id": "x", "mobile": "none", "name": "Ada"}]
-        tables = {"message": {"channels": channels, "parameters": {"name": "{name}"}}}
+        rows = [
+            *people(recipients, name=["Ada", "Bea"], via=vias),
+            {"id": "x", "mobile": "none", "name": "A", "via": ""},
+        ]
+        tables: dict[str, dict[str, Any]] = {
+            "recipients": {"channel": "via"},
+            "message": {"channels": channels, "parameters": {"name": "{name}"}},
+        }
         plan = make_plan(Path(directory), rows, tables, batch_size=batch_size)
         story = Story(plan=plan, draw=data.draw)
         for batch in plan.read_batches():
@@ -131,7 +138,9 @@ def test_rows_times_channels_each_with_the_state_that_the_journal_gives_it(
 
     width = max(1, len(channels))
     assert [(row["input_row"], row["channel"]) for row in found] == [
-        (n, channel) for n in range(len(rows)) for channel in sorted(channels or ["auto"])
+        (n, channel)
+        for n, row in enumerate(rows)
+        for channel in (row["via"].split("+") if row["via"] else sorted(channels or ["auto"]))
     ]
     assert {(row["to"], row["channel"]): row["status"] for row in found[:-width]} == story.expected
     assert {row["status"] for row in found[-width:]} == {"excluded"}

@@ -24,7 +24,7 @@ FAILPOINTS: Mapping[str, str] = MappingProxyType(
     {
         # the plan is made
         "before the plan's tables": f"{_PLANNING}:build_part:before:1",
-        "between the plan's tables": f"{_PLANNING}:_write_rows:before:1",
+        "beside the plan's tables": f"{_PLANNING}:write_rows:before:1",
         "after the plan's tables": f"{_PLANNING}:build_part:after:1",
         "before plan.json has its name": "pathlib:Path.replace?plan.json:before:1",
         "after plan.json has its name": "pathlib:Path.replace?plan.json:after:1",
@@ -66,7 +66,7 @@ FAILPOINTS: Mapping[str, str] = MappingProxyType(
         "before the journal is closed": f"{_JOURNAL}.close:before:1",
         "after the journal is closed": f"{_JOURNAL}.close:after:1",
         "before the manifest is built": "broadcaster.store.manifest:build_manifest:before:1",
-        "while the manifest is built": "broadcaster.store.manifest:_Spill.write:after:1",
+        "while the manifest is built": "broadcaster.store.spill:Spill.write:after:1",
         "before the manifest has its name": "pathlib:Path.replace?manifest.parquet:before:1",
         "after the manifest has its name": "pathlib:Path.replace?manifest.parquet:after:1",
         "before excluded.csv has its name": "pathlib:Path.replace?excluded.csv:before:1",

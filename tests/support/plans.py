@@ -36,6 +36,7 @@ from broadcaster.core.words import Channel, Executed, Mode, State
 from broadcaster.job.load import job_from, render_campaign
 from broadcaster.job.model import Job
 from broadcaster.lists.columns import Columns
+from broadcaster.lists.places import Place
 from broadcaster.lists.read import ListSource
 from broadcaster.operations import OPERATIONS
 from broadcaster.planning.followup import Known
@@ -137,15 +138,20 @@ class MemoryFile:
 
     rows: Sequence[Cells]
     size: int
-    path: Path = Path("memory.csv")
+    place: Place = Place.local(Path("memory.csv"))  # noqa: RUF009 - a value
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns."""
         return tuple(self.rows[0])
 
-    def batches(self, columns: Sequence[str]) -> Iterator[Any]:
-        """Yield the rows, *size* at a time."""
+    def batches(
+        self,
+        columns: Sequence[str],
+        *,
+        malformed: dict[int, str] | None = None,  # noqa: ARG002 - of every list
+    ) -> Iterator[Any]:
+        """Yield the rows, *size* at a time; none of them is *malformed*."""
         for at in range(0, len(self.rows), self.size):
             few = self.rows[at : at + self.size]
             yield pa.RecordBatch.from_arrays(
@@ -166,12 +172,13 @@ def build_tables(
     channels: tuple[Channel, ...] = (Channel.AUTO,),
     suppressed: Sequence[str] = (),
     opt_out: str | None = None,
+    channel: str | None = None,
 ) -> Built:
     """Write the tables of a first part for *rows* (columns ``id`` and ``mobile``), read *size* rows at a time."""
     return build_part(
         Audience(
             source=ListSource(files=(MemoryFile(rows=rows, size=size),)),
-            columns=Columns(phone="mobile", id="id", region=None, opt_out=opt_out, chosen=""),
+            columns=Columns(phone="mobile", id="id", region=None, opt_out=opt_out, channel=channel, chosen=""),
             default_region="US",
             suppressed=np.array(sorted(int(number) for number in suppressed), dtype=np.int64),
         ),
@@ -180,7 +187,7 @@ def build_tables(
             parameters=dict(parameters or {}),
             channels=channels,
             operation=OPERATIONS["message", "v3"],
-            largest_batch=largest,
+            largest_batch=lambda _: largest,
         ),
         run_dir=RunDir(directory),
         part=0,

@@ -114,8 +114,6 @@ ONE_MISTAKE = [
     ("contacts", values(kind="contacts"), "kind: not available in this version"),
     ("the old API", values(api={"version": "v1"}), "api.version: not available in this version"),
     ("a filter", values(recipients={"filter": "plan = 'pro'"}), "recipients.filter: not available in this version"),
-    ("a sheet", values(recipients={"sheet": "2026"}), "recipients.sheet: not available in this version"),
-    ("a channel for each row", values(recipients={"channel": "via"}), "recipients.channel: not available in this"),
     ("a zone for each row", values(recipients={"timezone": "tz"}), "recipients.timezone: not available in this"),
     ("a time", values(schedule={"send_at": "2026-12-01T09:00+01:00"}), "schedule.send_at: not available in this"),
     ("a local time", values(schedule={"send_at_local": "10:00"}), "schedule.send_at_local: not available in this"),

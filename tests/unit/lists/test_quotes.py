@@ -3,7 +3,6 @@
 import csv
 import io
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,7 +14,7 @@ from broadcaster.lists.quotes import Quotes
 
 def check(text: bytes, cuts: list[int], delimiter: str = ",") -> str | None:
     """The refusal of *text*, given in pieces."""
-    quotes = Quotes(Path("list.csv"), delimiter)
+    quotes = Quotes("list.csv", delimiter)
     edges = [0, *sorted(cut % (len(text) + 1) for cut in cuts), len(text)]
     try:
         for start, end in pairwise(edges):

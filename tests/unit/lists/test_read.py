@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from broadcaster.errors import ExitCode, ListUnusable
+from broadcaster.lists.places import Place
 from broadcaster.lists.read import expand, open_list
 
 
@@ -15,8 +16,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "a.csv").write_text("name,phone\nAda,1\n", encoding="utf-8")
     (tmp_path / "other.csv").write_text("phone,plan\n3,pro\n", encoding="utf-8")
     (tmp_path / "notes.docx").write_bytes(b"x")
-    (tmp_path / "sheet.xlsx").write_bytes(b"PK")
-    (tmp_path / "list.csv.gz").write_bytes(b"\x1f\x8b")
+    (tmp_path / "sheet.xls").write_bytes(b"PK")
+    (tmp_path / "list.parquet.gz").write_bytes(b"\x1f\x8b")
     (tmp_path / "empty.csv").touch()
     (tmp_path / "inner.csv").mkdir()
     (tmp_path / "[1].csv").write_text("phone\n4\n", encoding="utf-8")
@@ -35,11 +36,14 @@ def test_several_files_are_read_in_order_with_the_columns_of_the_first(folder: P
 
 
 def test_a_file_that_is_named_twice_is_read_once(folder: Path) -> None:
-    assert expand(["b.csv", "[ab].csv", f"../{folder.name}/a.csv"], base=folder) == (folder / "b.csv", folder / "a.csv")
+    assert expand(["b.csv", "[ab].csv", f"../{folder.name}/a.csv"], base=folder) == (
+        Place.local(folder / "b.csv"),
+        Place.local(folder / "a.csv"),
+    )
 
 
 def test_a_glob_may_be_absolute_and_finds_files_only(folder: Path) -> None:
-    assert expand([str(folder / "[bi]*.csv")], base=Path("/")) == (folder / "b.csv",)
+    assert expand([str(folder / "[bi]*.csv")], base=Path("/")) == (Place.local(folder / "b.csv"),)
 
 
 def test_a_file_whose_name_looks_like_a_glob_is_itself_first(folder: Path) -> None:
@@ -54,8 +58,8 @@ def test_a_file_whose_name_looks_like_a_glob_is_itself_first(folder: Path) -> No
         pytest.param(["inner.csv"], "inner.csv is a directory; name the files in it", id="a directory"),
         pytest.param(["empty.csv"], "empty.csv is empty", id="an empty file"),
         pytest.param(["notes.docx"], "notes.docx: files of this kind cannot be read; use one of .csv", id="a document"),
-        pytest.param(["sheet.xlsx"], "(spreadsheets: save as CSV UTF-8)", id="a spreadsheet"),
-        pytest.param(["list.csv.gz"], "list.csv.gz: files of this kind cannot be read", id="compressed"),
+        pytest.param(["sheet.xls"], "sheet.xls: files of this kind cannot be read", id="an old spreadsheet"),
+        pytest.param(["list.parquet.gz"], "list.parquet.gz: files of this kind", id="Parquet, compressed again"),
         pytest.param(["a.csv", "other.csv"], "only one of them has 'name', 'plan'", id="other columns"),
     ],
 )

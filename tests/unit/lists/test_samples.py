@@ -10,7 +10,7 @@ from broadcaster.job.model import Job
 from broadcaster.job.template import placeholders
 from broadcaster.lists.columns import choose
 from broadcaster.lists.read import open_list
-from broadcaster.lists.suppress import suppressed_numbers
+from broadcaster.lists.suppress import open_suppressed, suppressed_numbers
 from broadcaster.phones import normalise
 
 JOBS = Path(__file__).parents[3] / "jobs"
@@ -45,8 +45,7 @@ def test_a_job_of_the_repository_fits_its_list(
     job = load_job(JOBS / f"{name}.toml")
     numbers = Counter(numbers_of(job))
     silent = suppressed_numbers(
-        job.recipients.suppress,
-        base=job.base,
+        open_suppressed(job.recipients.suppress, base=job.base),
         phone=job.recipients.phone,
         default_region=job.recipients.default_region,
     )

@@ -7,11 +7,13 @@ import pytest
 from pyarrow import parquet
 
 from broadcaster.errors import ListUnusable
-from broadcaster.lists.suppress import suppressed_numbers
+from broadcaster.lists.suppress import open_suppressed, suppressed_numbers
 
 
 def numbers(base: Path, *files: str) -> list[int]:
-    found: list[int] = suppressed_numbers(files, base=base, phone="mobile", default_region="US").tolist()
+    found: list[int] = suppressed_numbers(
+        open_suppressed(files, base=base), phone="mobile", default_region="US"
+    ).tolist()
     return found
 
 
@@ -52,3 +54,33 @@ def test_a_list_that_would_suppress_nobody_is_refused_by_name(tmp_path: Path, co
 def test_a_list_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ListUnusable, match="there is no such file"):
         numbers(tmp_path, "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "suppressed"),
+    [
+        pytest.param("accepted", None, True, id="it was messaged"),
+        pytest.param("in_doubt", "no_answer", True, id="it may have been messaged"),
+        pytest.param("excluded", "skipped_in_doubt", True, id="it may have been messaged, and a person let it be"),
+        pytest.param("excluded", "missing_parameter", False, id="it was left out"),
+        pytest.param("rejected", "VALIDATION_002", False, id="the API refused it and created nothing"),
+        pytest.param("pending", None, False, id="it was not reached"),
+    ],
+)
+def test_a_manifest_suppresses_whom_a_message_may_have_reached(
+    tmp_path: Path,
+    status: str,
+    reason: str | None,
+    suppressed: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    manifest = {
+        "to": ["+14155550100", "+14155550101"],
+        "status": ["accepted", status],
+        "reason": pa.array([None, reason], pa.string()),
+        "idempotency_key": ["f1-a", "f1-b"],
+    }
+    parquet.write_table(pa.table(manifest), tmp_path / "manifest.parquet")
+    sources = open_suppressed(["manifest.parquet"], base=tmp_path)
+
+    found = suppressed_numbers(sources, phone=None, default_region=None).tolist()
+    assert found == [14155550100, *([14155550101] if suppressed else [])]

@@ -1,5 +1,6 @@
 """Parquet columns become text that says exactly what was stored."""
 
+import base64
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
@@ -9,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from pyarrow.parquet import encryption
 
 from broadcaster.errors import ListUnusable
 from broadcaster.lists.read import ListSource, open_list
@@ -58,6 +60,9 @@ def test_a_phone_column_of_broken_numbers_yields_no_number(tmp_path: Path, kind:
         pytest.param(pa.array([{"a": 1}]), id="a structure"),
         pytest.param(pa.array([b"+1"]), id="bytes"),
         pytest.param(pa.array([b"+1"], pa.binary(2)), id="bytes of one size"),
+        pytest.param(pa.array([b"1" * 16], pa.uuid()), id="bytes that have a meaning"),
+        pytest.param(pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int8())), id="a map"),
+        pytest.param(pa.array([b"+1"]).dictionary_encode(), id="a dictionary of bytes"),
     ],
 )
 def test_a_column_that_holds_no_text_matters_only_when_it_is_used(tmp_path: Path, column: Any) -> None:
@@ -67,6 +72,47 @@ def test_a_column_that_holds_no_text_matters_only_when_it_is_used(tmp_path: Path
     assert [batch.to_pylist() for batch in source.batches(["phone"])] == [[{"phone": "1"}]]
     with pytest.raises(ListUnusable, match=r"the column 'tags' holds .*store it as strings"):
         list(source.batches())
+
+
+@pytest.mark.parametrize(
+    ("cell", "sentence"),
+    [
+        pytest.param(b"caf\xe9", "the column 'phone' holds text that is not UTF-8", id="Latin-1"),
+        pytest.param(b"+1\x00", "the column 'phone' holds a NUL", id="a NUL"),
+    ],
+)
+def test_text_that_is_none_is_refused_whatever_the_schema_says(tmp_path: Path, cell: bytes, sentence: str) -> None:
+    source = opened(tmp_path, pa.table({"phone": pa.array([b"+1", cell]).view(pa.string()), "name": ["Ada", "Bob"]}))
+
+    assert [batch.column(0).to_pylist() for batch in source.batches(["name"])] == [["Ada", "Bob"]]
+    with pytest.raises(ListUnusable, match=sentence):
+        list(source.batches(["phone"]))
+
+
+class Keys(encryption.KmsClient):  # type: ignore[misc]  # pyarrow has no types
+    """A key service that wraps keys by turning them round."""
+
+    def wrap_key(self, key_bytes: bytes, _master: str) -> bytes:
+        return base64.b64encode(key_bytes[::-1])
+
+    def unwrap_key(self, wrapped_key: bytes, _master: str) -> bytes:
+        return base64.b64decode(wrapped_key)[::-1]
+
+
+@pytest.mark.parametrize("plaintext_footer", [True, False])
+def test_an_encrypted_file_is_refused_in_words(tmp_path: Path, plaintext_footer: bool) -> None:  # noqa: FBT001
+    setting = encryption.EncryptionConfiguration(
+        footer_key="f", column_keys={"c": ["phone"]}, plaintext_footer=plaintext_footer
+    )
+    factory = encryption.CryptoFactory(lambda _: Keys())
+    properties = factory.file_encryption_properties(encryption.KmsConnectionConfig(), setting)
+    with parquet.ParquetWriter(
+        tmp_path / "list.parquet", pa.schema([("phone", pa.string())]), encryption_properties=properties
+    ) as writer:
+        writer.write_table(pa.table({"phone": ["+14155550100"]}))
+
+    with pytest.raises(ListUnusable, match="damaged, encrypted or something else"):
+        list(open_list(["list.parquet"], base=tmp_path).batches())
 
 
 def test_columns_come_in_the_order_asked_for(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import csv
 import io
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +14,7 @@ from broadcaster.lists import encoding, text
 from broadcaster.lists.read import ListSource, open_list
 
 
-def opened(tmp_path: Path, content: bytes | str, *, name: str = "list.csv", **options: str) -> ListSource:
+def opened(tmp_path: Path, content: bytes | str, *, name: str = "list.csv", **options: Any) -> ListSource:
     (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
     return open_list([name], base=tmp_path, **options)
 
@@ -122,7 +122,7 @@ def test_the_byte_is_named_by_its_place_in_the_file_however_far_away(
     monkeypatch.setattr(encoding, "_BLOCK", 7)
     content = b"phone,n\n" + "1,é\n".encode() * 9 + b"2,\xff\n"
 
-    with pytest.raises(ListUnusable, match=f"0xff at offset {len(content) - 2};"):
+    with pytest.raises(ListUnusable, match=f"0xff at offset {len(content) - 2}, in line 11;"):
         rows(opened(tmp_path, content))
 
 

@@ -28,13 +28,14 @@ def decide(
 ) -> NDArray[np.uint8]:
     """Rows are number, fault, completeness."""
     numbers, faults, completeness = zip(*rows, strict=True)
-    return exclude(
+    decided = exclude(
         ints(*numbers),
         np.array(faults, dtype=np.uint8),
         suppressed=ints(*suppressed),
         opted_out=ints(*opted_out),
         completeness=np.array(completeness, dtype=np.uint8),
     )
+    return decided.codes
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def decide(
         pytest.param(
             [(ANN, 0, UNSENDABLE), (ANN, 0, COMPLETE)],
             {},
-            [Reason.MISSING_PARAMETER, ""],
+            [Reason.INVALID_PARAMETER, ""],
             id="nor does a row with a value that is refused",
         ),
         pytest.param(
@@ -130,7 +131,7 @@ def test_what_was_given_is_left_as_it_was() -> None:
 def test_no_rows_give_no_codes() -> None:
     empty = np.zeros(0, dtype=np.uint8)
 
-    assert exclude(ints(), empty, suppressed=ints(ANN), opted_out=ints(), completeness=empty).tolist() == []
+    assert exclude(ints(), empty, suppressed=ints(ANN), opted_out=ints(), completeness=empty).codes.tolist() == []
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,30 @@ def test_membership_in_sorted_numbers(known: tuple[int, ...], found: list[bool])
 def test_repeats_are_found_among_the_marked_rows_only() -> None:
     among = np.array([False, True, True, True])
 
-    assert repeated(ints(ANN, ANN, BOB, ANN), among).tolist() == [False, False, False, True]
+    found = repeated(ints(ANN, ANN, BOB, ANN), among)
+
+    assert (found.rows.tolist(), found.first.tolist()) == ([3], [1])
+
+
+def test_a_repeat_names_the_first_row_of_its_number_however_many_there_are() -> None:
+    numbers = [CID, ANN, BOB, ANN, CID, ANN, BOB, ANN]
+    found = repeated(ints(*numbers), np.ones(8, dtype=bool))
+
+    assert dict(zip(found.rows.tolist(), found.first.tolist(), strict=True)) == {3: 1, 4: 0, 5: 1, 6: 2, 7: 1}
+    assert found.rows.tolist() == sorted(found.rows.tolist())
+
+
+def test_a_channel_that_is_none_is_told_after_what_is_wrong_with_the_parameters_and_before_a_repeat() -> None:
+    decided = exclude(
+        ints(ANN, ANN, ANN, BOB),
+        np.zeros(4, dtype=np.uint8),
+        suppressed=ints(),
+        opted_out=ints(),
+        completeness=np.array([MISSING, COMPLETE, COMPLETE, COMPLETE], dtype=np.uint8),
+        channels=np.array([-1, -1, 0, 2], dtype=np.int16),
+    )
+
+    assert reasons(decided.codes) == [Reason.MISSING_PARAMETER, Reason.INVALID_CHANNEL, "", ""]
 
 
 def test_counts_add_up_by_reason_in_the_order_of_the_decision() -> None:

@@ -11,7 +11,7 @@ from support.plans import TEMPLATE, build_tables, extend_plan, freeze, make_job,
 
 from broadcaster.core.words import Channel
 from broadcaster.errors import CountUnexpected, ListUnusable, StoreError
-from broadcaster.planning import bodies, pipeline
+from broadcaster.planning import bodies, pipeline, rowtable
 from broadcaster.store.plan import Plan
 from broadcaster.store.rundir import RunDir
 
@@ -185,7 +185,7 @@ def test_what_a_cell_of_the_opt_out_column_means(tmp_path: Path, cell: str, stop
 
 
 def test_the_plan_is_written_in_row_groups_of_the_fixed_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "ROW_GROUP", 4)
+    monkeypatch.setattr(rowtable, "ROW_GROUP", 4)
     rows = people(10)
     build_tables(tmp_path, rows, size=3)
     with pq.ParquetFile(tmp_path / "plan.parquet") as file:

@@ -27,12 +27,14 @@ from support.plans import (
     rejected,
 )
 
-from broadcaster.core.values import Batch, Blame, Child, Claim, Instant, Outcome
+from broadcaster.core.values import Batch, Blame, Child, Claim, Instant, Outcome, Tally
 from broadcaster.core.words import Channel, State, Status
 from broadcaster.errors import BelongsToAnother, BroadcasterError, StoreDamaged, StoreError
-from broadcaster.store.facts import Facts
+from broadcaster.store.facts import Facts, tally, unsettled
 from broadcaster.store.journal import JournalReader
+from broadcaster.store.plan import Plan
 from broadcaster.store.rows import VERSION, pack_answer, pack_positions, unpack_answer, unpack_positions
+from broadcaster.store.settled import SettledBatches
 from broadcaster.store.writer import JournalWriter
 
 TO = tuple(f"+141555501{n:02}" for n in range(6))
@@ -104,13 +106,13 @@ async def test_an_outcome_is_read_back_and_closes_its_claim(path: Path) -> None:
         with JournalReader(path) as reader:
             (found,) = reader.outcomes()
             open_claims = [each.batch for each in reader.open_claims()]
-            settled = list(reader.settled())
+            settled = (list(reader.settled()), list(reader.exceptions()))
 
     fields = ("batch", "state", "attempts", "first_us", "settled_us", "http", "code", "sentence", "request_id")
     for name in (*fields, "replayed", "missing"):
         assert getattr(found, name) == getattr(outcome, name), name
     assert open_claims == [5]
-    assert settled == [(4, State.REJECTED)]
+    assert settled == ([4], [(4, State.REJECTED, 2)])
 
 
 async def test_a_release_takes_a_claim_back_and_leaves_the_others(path: Path) -> None:
@@ -279,7 +281,7 @@ def test_children_of_children_are_whole_batches(tmp_path: Path) -> None:
 def test_a_run_without_a_journal_has_no_facts(tmp_path: Path) -> None:
     facts = Facts.read(make_plan(tmp_path, people(1)))
 
-    assert (facts.settled, facts.claims, facts.children, facts.running) == ({}, {}, {}, False)
+    assert (dict(facts.settled), facts.claims, facts.children, facts.running) == ({}, {}, {}, False)
 
 
 # ---- one thread, many callers ---------------------------------------------------------------------------------------
@@ -574,3 +576,48 @@ def test_what_does_not_fit_the_plan_is_damaged(tmp_path: Path) -> None:
 
     with pytest.raises(StoreDamaged, match="does not fit the plan"):
         Facts.read(plan)
+
+
+# ---- settled batches as columns -------------------------------------------------------------------------------------
+
+
+def settled_plan(tmp_path: Path) -> Plan:
+    plan = make_plan(tmp_path, people(8), batch_size=2)
+    one, two, three, four = plan.read_batches()
+    record(plan, *(claim(each.id) for each in (one, two, three, four)), rejected(two, code="BUSINESS_003"))
+    record(plan, accepted(one), accepted(four, without=[(four.to[0], "auto")]))
+    return plan
+
+
+def test_what_decides_is_the_same_whether_all_is_read_or_no_more_than_that(tmp_path: Path) -> None:
+    plan = settled_plan(tmp_path)
+    whole, states = Facts.read(plan), Facts.read(plan, whole=False)
+
+    assert list(whole.settled) == list(states.settled) == [0, 1, 3]
+    assert [facts.settled.state(1) for facts in (whole, states)] == [State.REJECTED] * 2
+    assert states.settled.state(2) is None
+    assert tally(plan, whole) == tally(plan, states) == Tally(accepted=3, rejected=2, in_doubt=3)
+    assert unsettled(plan, whole).tolist() == unsettled(plan, states).tolist() == [False] * 4
+    assert (whole.settled[1].code, whole.settled[3].missing) == ("BUSINESS_003", 1)
+
+
+def test_of_a_brief_look_nobody_is_told_what_it_did_not_see(tmp_path: Path) -> None:
+    states = Facts.read(settled_plan(tmp_path), whole=False)
+
+    with pytest.raises(LookupError, match="only the state was read"):
+        states.settled[1]
+
+
+def test_settled_batches_are_counted_by_state_and_code(tmp_path: Path) -> None:
+    counts = Facts.read(settled_plan(tmp_path)).settled.by_code()
+
+    assert counts == {(State.ACCEPTED, ""): 2, (State.REJECTED, "BUSINESS_003"): 1}
+
+
+def test_outcomes_that_are_not_in_their_order_are_damage_also_for_a_brief_look() -> None:
+    class Disordered:
+        def settled(self) -> Any:
+            return iter([0, 5, 3])
+
+    with pytest.raises(StoreDamaged, match="not in their order"):
+        SettledBatches.read_states(Disordered())  # type: ignore[arg-type]  # a journal as damage leaves it

@@ -29,8 +29,8 @@ from support.plans import (
 from broadcaster.core.values import Batch
 from broadcaster.core.words import Status
 from broadcaster.errors import StoreDamaged, StoreError
-from broadcaster.planning import pipeline
-from broadcaster.store import manifest
+from broadcaster.planning import rowtable
+from broadcaster.store import manifest, spill
 from broadcaster.store.facts import Facts, tally
 from broadcaster.store.manifest import Made, build_manifest, clashes_if_current, read_manifest
 from broadcaster.store.plan import Plan
@@ -252,8 +252,8 @@ def test_a_split_rejects_whom_the_api_named_and_the_others_follow_their_children
 
 
 def test_rows_find_their_outcome_over_several_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "ROW_GROUP", 4)
-    monkeypatch.setattr(manifest, "ROW_SHIFT", 2)
+    monkeypatch.setattr(rowtable, "ROW_GROUP", 4)
+    monkeypatch.setattr(spill, "ROW_SHIFT", 2)
     tables = {"message": {"parameters": {"name": "{name}"}, "channels": ["whatsapp", "sms"]}}
     plan = make_plan(tmp_path, people(23, name=["Ada", "Bea", "Cid"]), tables, batch_size=3)
     batches = list(plan.read_batches())
@@ -272,8 +272,8 @@ def test_rows_find_their_outcome_over_several_row_groups(tmp_path: Path, monkeyp
 
 
 def test_an_extension_follows_with_its_own_input_rows_and_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "ROW_GROUP", 2)
-    monkeypatch.setattr(manifest, "ROW_SHIFT", 1)
+    monkeypatch.setattr(rowtable, "ROW_GROUP", 2)
+    monkeypatch.setattr(spill, "ROW_SHIFT", 1)
     make_plan(tmp_path, people(3), batch_size=2)
     plan = extend_plan(tmp_path, people(8), batch_size=2)
     batches = list(plan.read_batches())
@@ -380,7 +380,7 @@ def test_a_disk_that_is_full_in_the_first_pass_is_a_store_error(
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(manifest._Spill, "_writer", refuse)
+    monkeypatch.setattr(spill.Spill, "_writer", refuse)
     with pytest.raises(StoreError, match="No space left"):
         build(plan)
 

@@ -1,0 +1,179 @@
+"""The list, read once: what decides about its rows as arrays, what is only carried through in a spill file.
+
+A record batch is judged (numbers, parameters, opt-outs) while the next one is read and the one before is written.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from broadcaster.errors import ListUnusable
+from broadcaster.lists.columns import Columns
+from broadcaster.lists.places import Place
+from broadcaster.lists.read import ListFile, ListSource
+from broadcaster.phones import Numbers, normalise
+from broadcaster.planning.ahead import each_ahead, one_behind
+from broadcaster.planning.channels import ChannelSets
+from broadcaster.planning.exclude import MALFORMED
+from broadcaster.planning.render import Rendered, Renderer
+from broadcaster.store.files import disk_errors
+
+N = TypeVar("N", bound=np.generic)
+
+_SPILL = pa.schema([("recipient_id", pa.string()), ("phone_input", pa.string())])
+_COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
+_OPTED_OUT = frozenset({"1", "true", "t", "yes", "y", "x", "opt-out", "opted out", "opted_out", "stop"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audience:
+    """Who is on the list, as the job names it."""
+
+    source: ListSource
+    columns: Columns
+    default_region: str | None
+    suppressed: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """Per row, in list order: all that decides.
+
+    Attributes:
+        numbers: E.164 digits, 0 where the number is refused.
+        faults: what :func:`broadcaster.planning.exclude.exclude` takes.
+        sets: the parameter set.
+        completeness: of the parameters.
+        channels: the set of channels; negative where it is unknown.
+        opted_out: numbers of which a row says that they have opted out; sorted, each once.
+        malformed: the few rows that cannot be read, by position: what is wrong with them.
+        rows_by_file: how many rows each file of the list has.
+    """
+
+    numbers: NDArray[np.int64]
+    faults: NDArray[np.uint8]
+    sets: NDArray[np.int32]
+    completeness: NDArray[np.uint8]
+    channels: NDArray[np.int16]
+    opted_out: NDArray[np.int64]
+    malformed: dict[int, str]
+    rows_by_file: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class _Counted:
+    """A file of a list that counts its rows as they are read."""
+
+    file: ListFile
+    rows: int = 0
+
+    @property
+    def place(self) -> Place:
+        return self.file.place
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.file.columns
+
+    def batches(self, columns: Sequence[str], *, malformed: dict[int, str] | None = None) -> Iterator[Any]:
+        self.rows = 0
+        for batch in self.file.batches(columns, malformed=malformed):
+            self.rows += batch.num_rows
+            yield batch
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    numbers: Numbers
+    rendered: Rendered
+    opted_out: NDArray[np.int64]
+    channels: pa.Array | None
+    carried: pa.RecordBatch
+
+
+def take_in(audience: Audience, renderer: Renderer, channel_sets: ChannelSets, *, spill: Path) -> Intake:
+    """Read the list to its end; its cells go to *spill*, a record batch as it comes.
+
+    Raises:
+        ListUnusable: when the list cannot be read or has no rows.
+        StoreError: when the disk refuses.
+    """
+    columns = audience.columns
+    needed = (columns.phone, columns.id, columns.region, columns.opt_out, columns.channel, *renderer.columns)
+    malformed: dict[int, str] = {}
+    files = tuple(map(_Counted, audience.source.files))
+    batches = ListSource(files=files).batches([*dict.fromkeys(filter(None, needed))], malformed=malformed)
+    numbers, faults, sets, completeness, opted_out = [], [], [], [], [np.zeros(0, dtype=np.int64)]
+    channels: list[NDArray[np.int16]] = []
+    with (
+        disk_errors(spill),
+        pa.OSFile(str(spill), "wb") as file,
+        pa.ipc.new_file(file, _SPILL, options=_COMPRESSED) as writer,
+        one_behind(writer.write_batch) as write,
+    ):
+        for judged in each_ahead(lambda batch: _judge(batch, audience, renderer), batches):
+            write(judged.carried)
+            numbers.append(judged.numbers.e164)
+            faults.append(judged.numbers.fault)
+            sets.append(renderer.number(judged.rendered))
+            completeness.append(judged.rendered.state)
+            opted_out.append(judged.opted_out)
+            if judged.channels is not None:
+                channels.append(channel_sets.number(judged.channels))
+    if not numbers:
+        raise ListUnusable("the list has a header but no rows; nothing to send")
+    all_faults = _together(faults)
+    all_faults[list(malformed)] = MALFORMED
+    return Intake(
+        numbers=_together(numbers),
+        faults=all_faults,
+        sets=renderer.final(_together(sets)),
+        completeness=_together(completeness),
+        channels=_together(channels) if channels else np.broadcast_to(np.int16(0), len(all_faults)),
+        opted_out=np.unique(np.concatenate(opted_out)),
+        malformed=malformed,
+        rows_by_file=tuple(file.rows for file in files),
+    )
+
+
+def carried(spill: Path) -> Iterator[pa.RecordBatch]:
+    """Yield what :func:`take_in` wrote: the columns ``recipient_id`` and ``phone_input``."""
+    with disk_errors(spill), pa.OSFile(str(spill)) as file:
+        reader = pa.ipc.open_file(file)
+        for at in range(reader.num_record_batches):
+            yield reader.get_batch(at)
+
+
+def _judge(batch: pa.RecordBatch, audience: Audience, renderer: Renderer) -> _Judged:
+    columns = audience.columns
+    cells = batch.column(columns.phone)
+    region = batch.column(columns.region) if columns.region else audience.default_region
+    numbers = normalise(cells, region, fallback=audience.default_region)
+    stopped = numbers.e164[_says_stop(batch.column(columns.opt_out))] if columns.opt_out else numbers.e164[:0]
+    ids = batch.column(columns.id) if columns.id else pa.nulls(batch.num_rows, pa.string())
+    return _Judged(
+        numbers,
+        renderer.render(batch),
+        stopped,
+        batch.column(columns.channel) if columns.channel else None,
+        pa.RecordBatch.from_arrays([ids, cells], schema=_SPILL),
+    )
+
+
+def _says_stop(cells: pa.Array) -> NDArray[np.bool_]:
+    words = pc.utf8_lower(pc.utf8_trim_whitespace(cells))
+    said: NDArray[np.bool_] = pc.is_in(words, pa.array(sorted(_OPTED_OUT))).to_numpy(zero_copy_only=False)
+    return said
+
+
+def _together(pieces: list[NDArray[N]]) -> NDArray[N]:
+    """Put *pieces* together and let go of them: both at once are needed of no more than one column."""
+    whole: NDArray[N] = np.concatenate(pieces)
+    pieces.clear()
+    return whole
