@@ -34,8 +34,9 @@ from broadcaster.job.model import Api, Limits, Safety
 from broadcaster.operations import OPERATIONS
 from broadcaster.store import account
 from broadcaster.store.facts import Facts, tally, unsettled
+from broadcaster.store.head import Head
 from broadcaster.store.journal import JournalReader
-from broadcaster.store.plan import Head, Plan
+from broadcaster.store.plan import Plan
 from broadcaster.store.writer import JournalWriter
 
 _FEW = 256  # batches that are decoded at a time

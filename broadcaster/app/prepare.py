@@ -24,7 +24,8 @@ from broadcaster.planning.opening import Reading, copying, read_lists
 from broadcaster.planning.pipeline import Audience, Built, Wording, build_part, discard
 from broadcaster.store.audit import require_frozen
 from broadcaster.store.facts import Facts, tally
-from broadcaster.store.plan import Head, Plan, write_head
+from broadcaster.store.head import Head, write_head
+from broadcaster.store.plan import Plan
 from broadcaster.store.rundir import RunDir, campaign_dir
 
 _FIRST_GENERATION = "0"

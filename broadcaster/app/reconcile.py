@@ -21,9 +21,10 @@ from broadcaster.job.model import Api, Limits
 from broadcaster.store import account
 from broadcaster.store.doubts import deliveries_in_doubt
 from broadcaster.store.facts import PROVED, Facts
+from broadcaster.store.head import Head
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.known import message_ids
-from broadcaster.store.plan import Head, Plan
+from broadcaster.store.plan import Plan
 from broadcaster.store.rundir import RunDir
 from broadcaster.store.writer import JournalWriter
 from broadcaster.tracking.evidence import Doubt, Found

@@ -11,8 +11,9 @@ from broadcaster.planning.pipeline import discard
 from broadcaster.planning.retry import build_retry, generation
 from broadcaster.store import account
 from broadcaster.store.facts import Facts, tally
+from broadcaster.store.head import write_head
 from broadcaster.store.journal import JournalReader
-from broadcaster.store.plan import Plan, write_head
+from broadcaster.store.plan import Plan
 from broadcaster.store.refusals import RETRY, refused_rows
 
 

@@ -81,7 +81,7 @@ def _plan_lines(preview: "Preview", chosen: str, already_planned: int) -> Iterat
         )
     for row in preview.first_excluded:
         where = f"{row.file} line {row.line:,}" if row.file else f"line {row.line:,}"
-        yield "  excluded", f"{where}: {row.error}"
+        yield "  excluded", row.error if row.error.startswith("line ") else f"{where}: {row.error}"
     for number, parameters in preview.examples:
         yield "  example", number if parameters == "{}" else f"{number}  {parameters}"
 

@@ -10,7 +10,8 @@ from broadcaster.core.words import Mode
 from broadcaster.errors import BelongsToAnother
 from broadcaster.job.model import Job
 from broadcaster.lists.columns import Columns
-from broadcaster.store.plan import ListFile, Plan
+from broadcaster.store.head import ListFile
+from broadcaster.store.plan import Plan
 
 EXTENSIBLE = ("campaign", "mode", "profile", "message", "recipients")
 """What must be the same for an extension: the list itself may have grown."""

@@ -18,7 +18,7 @@ from broadcaster.lists.read import ListSource, open_list
 from broadcaster.lists.suppress import open_suppressed
 from broadcaster.planning.render import Renderer
 from broadcaster.store.files import PRIVATE, TEMPORARY, disk_errors, sync
-from broadcaster.store.plan import ListFile
+from broadcaster.store.head import ListFile
 from broadcaster.store.rundir import RunDir
 
 

@@ -13,7 +13,8 @@ from broadcaster.core.segments import most_segments, segments
 from broadcaster.core.sizes import duration_s
 from broadcaster.core.values import Batch
 from broadcaster.phones import mask
-from broadcaster.store.plan import Head, Plan
+from broadcaster.store.head import Head
+from broadcaster.store.plan import Plan
 
 _EXAMPLES = 3
 _FIRST = 5  # excluded rows that are named

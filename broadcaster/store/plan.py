@@ -6,26 +6,23 @@ the digests of both tables and of the part before it, and without it the part do
 """
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from broadcaster.core.keys import FORMAT
-from broadcaster.core.values import Batch, Message, Scope
-from broadcaster.core.words import Channel, Mode
-from broadcaster.errors import BelongsToAnother, StoreDamaged
-from broadcaster.store.files import digest, write_atomically
+from broadcaster.core.values import Batch
+from broadcaster.core.words import Channel
+from broadcaster.errors import StoreDamaged
+from broadcaster.store.files import digest
+from broadcaster.store.head import Head, parse_channels
 from broadcaster.store.parquet import reading
 from broadcaster.store.rundir import RunDir
 
-VERSION = 1
 ROW_SHIFT = 17
 ROW_GROUP = 1 << ROW_SHIFT  # rows: the group of a row is a shift
 
@@ -52,145 +49,6 @@ BATCHES = pa.schema(
         ("to", pa.list_(pa.string())),
     ]
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListFile:
-    """A list file as it was read."""
-
-    path: str
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
-    """What ``plan.json`` says about a part; ``resume`` needs nothing else but the key.
-
-    Attributes:
-        identity: what makes the job this job (message, columns, suppression …); another job differs in it.
-        keys_sha256: digest of all idempotency keys in order: equal plans on two machines agree in it.
-        batch_size: the largest batch that the planner allowed itself.
-        channels: the job's; where the list names others, *by_channels* counts the recipients of each combination.
-        excluded_deliveries: rows of the manifest that are excluded, one for each channel they asked for.
-        largest_request: messages of the largest batch.
-        day: the logical date, as in ``2026-12-01``; it is there when the campaign has ``{date}``.
-    """
-
-    version: int = VERSION
-    format: str
-    part: int
-    kind: str
-    campaign: str
-    campaign_template: str
-    generation: str
-    mode: str
-    profile: str | None
-    operation: tuple[str, str]
-    template_id: str | None
-    template_name: str | None
-    text: str | None
-    parameters: dict[str, str]
-    channels: tuple[str, ...]
-    identity: dict[str, Any]
-    limits: dict[str, Any]
-    safety: dict[str, Any]
-    api: dict[str, Any]
-    lists: tuple[ListFile, ...]
-    rows: int
-    excluded: dict[str, int]
-    recipients: int
-    deliveries: int
-    batches: int
-    largest_batch: int
-    first_row: int
-    first_batch: int
-    keys_sha256: str
-    sha256: dict[str, str]
-    previous: str | None
-    code: str
-    planned_us: int
-    # Plans that were frozen before rows could have channels of their own say nothing of these.
-    by_channels: dict[str, int] = field(default_factory=dict)
-    excluded_deliveries: int | None = None
-    largest_request: int | None = None
-    # For people: where the recipients are, on what kind of line as many of them as were looked at, and in which file of
-    # the list a row stands. ``body_length`` is the longest rendered text in UTF-16 units.
-    countries: dict[str, int] = field(default_factory=dict)
-    line_types: dict[str, int] = field(default_factory=dict)
-    line_types_of: int = 0
-    rows_by_file: tuple[int, ...] = ()
-    body_length: int = 0
-    day: str | None = None  # what {date} in the campaign stands for
-
-    @property
-    def all_channels(self) -> tuple[Channel, ...]:
-        """Every channel that anybody is messaged on."""
-        used = {
-            channel for written in self.by_channels or ["+".join(self.channels)] for channel in parse_channels(written)
-        }
-        return tuple(channel for channel in Channel if channel in used)
-
-    @property
-    def excluded_in_manifest(self) -> int:
-        """Rows of the manifest that are excluded."""
-        if self.excluded_deliveries is not None:
-            return self.excluded_deliveries
-        return sum(self.excluded.values()) * len(self.channels)
-
-    @property
-    def heaviest(self) -> int:
-        """Messages of the largest request."""
-        return self.largest_batch * len(self.channels) if self.largest_request is None else self.largest_request
-
-    @property
-    def message(self) -> Message:
-        """What all batches of the part share."""
-        return Message(template_id=self.template_id, template_name=self.template_name, text=self.text, scope=self.scope)
-
-    @property
-    def scope(self) -> Scope:
-        """What the keys of the part belong to."""
-        return Scope(
-            campaign=self.campaign,
-            generation=self.generation,
-            mode=Mode(self.mode),
-            profile=self.profile,
-            method="POST",
-            path="/v3/messages",
-        )
-
-    def to_json(self) -> bytes:
-        """Return the content of ``plan.json``, with a checksum of all that it says."""
-        words = asdict(self)
-        return json.dumps({**words, "checksum": _checksum(words)}, ensure_ascii=False, indent=1).encode() + b"\n"
-
-    @classmethod
-    def from_json(cls, content: bytes, *, path: Path) -> "Head":
-        """Read ``plan.json``; raise when it is damaged or of another version."""
-        try:
-            words = json.loads(content)
-            if words["version"] != VERSION:
-                raise BelongsToAnother(f"{path}: plan format {words['version']} is not the one this version reads")
-            if words["format"] != FORMAT:
-                raise BelongsToAnother(
-                    f"{path}: its requests have the form {words['format']!r}, which this version cannot write; finish "
-                    "with the version that planned it"
-                )
-            stated = words.pop("checksum", None)  # a plan that was frozen before there were checksums has none
-            if stated not in {None, _checksum(words)}:
-                raise StoreDamaged(f"{path}: the plan is not as it was frozen; restore it from a copy")
-            known = {each.name for each in fields(cls)}
-            head = cls(**{name: value for name, value in words.items() if name in known})
-            return replace(
-                head,
-                operation=tuple(head.operation),  # type: ignore[arg-type]  # two words, written by to_json
-                channels=tuple(head.channels),
-                rows_by_file=tuple(head.rows_by_file),
-                lists=tuple(ListFile(**each) for each in words["lists"]),
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreDamaged(f"{path}: the plan cannot be read ({error}); restore it from a copy") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,16 +201,6 @@ class Plan:
         return recipients, channels
 
 
-def _checksum(words: dict[str, Any]) -> str:
-    """Return the digest of what a head says, however it is laid out."""
-    return hashlib.sha256(json.dumps(words, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
-
-
-def write_head(run_dir: RunDir, head: Head) -> None:
-    """Freeze a part: from here on it exists."""
-    write_atomically(run_dir.head(head.part), head.to_json())
-
-
 def widths(written: pa.ChunkedArray) -> NDArray[np.int64]:
     """Return how many channels each cell of a ``channels`` column names."""
     column = written.combine_chunks()
@@ -360,11 +208,6 @@ def widths(written: pa.ChunkedArray) -> NDArray[np.int64]:
     named = np.array([len(parse_channels(each)) for each in column.dictionary.to_pylist()], dtype=np.int64)
     found: NDArray[np.int64] = named[column.indices.to_numpy()]
     return found
-
-
-def parse_channels(written: str) -> tuple[Channel, ...]:
-    """Read ``sms+whatsapp``."""
-    return tuple(Channel(word) for word in written.split("+"))
 
 
 def _batches(head: Head, table: pa.Table, chosen: list[int]) -> Iterator[Batch]:

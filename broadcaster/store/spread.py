@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from broadcaster.core.words import Channel
-from broadcaster.store.plan import parse_channels
+from broadcaster.store.head import parse_channels
 
 CHANNELS = tuple(sorted(Channel))
 """The order of a row's channels in the manifest; a channel's place here is its rank."""

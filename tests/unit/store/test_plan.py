@@ -15,7 +15,8 @@ from broadcaster.core.values import Child
 from broadcaster.core.words import Channel
 from broadcaster.errors import BelongsToAnother, ConfigError, StoreDamaged
 from broadcaster.planning import bodies
-from broadcaster.store.plan import Head, Plan, parse_channels
+from broadcaster.store.head import Head, parse_channels
+from broadcaster.store.plan import Plan
 from broadcaster.store.rundir import RunDir
 
 TABLES: dict[str, dict[str, Any]] = {
