@@ -81,6 +81,8 @@ def _list(known: "list[Known]", path: Path) -> None:
         click.echo(f"  and {len(known) - _SHOWN:,} requests more; the manifest has every delivery", err=True)
     if any(each.is_protected for each in known):
         click.echo(f"To repeat what is protected: broadcaster resume {shlex.quote(str(path))}", err=True)
+    click.echo(f"To look for them at the API: broadcaster reconcile {shlex.quote(str(path))}", err=True)
+    click.echo("To decide: the same command with --resend or --skip", err=True)
 
 
 def _ask(known: "list[Known]", what: Decision) -> None:

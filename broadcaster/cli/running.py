@@ -209,8 +209,11 @@ def tell(plan: Plan, conclusion: Conclusion, *, as_json: bool) -> ExitCode:
             screen.print(f"  {path}")
     if plan.run_dir.manifest.exists():
         screen.print(f"  {plan.run_dir.manifest}")
+    where = shlex.quote(str(plan.run_dir.path))
     if counts.pending or counts.in_doubt:
-        click.echo(f"To go on: broadcaster resume {shlex.quote(str(plan.run_dir.path))}", err=True)
+        click.echo(f"To go on: broadcaster resume {where}", err=True)
+    if counts.in_doubt:
+        click.echo(f"What is in doubt, and what to do about it: broadcaster resolve {where}", err=True)
     if as_json:
         print_json(conclusion.summary)
     return conclusion.code
