@@ -13,8 +13,9 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from broadcaster.api.failures import ANSWER_TOO_LARGE, NETWORK_ERRORS, failure
+from broadcaster.api.failures import NETWORK_ERRORS, failure
 from broadcaster.clock import Clock
+from broadcaster.core.classify import ANSWER_TOO_LARGE
 from broadcaster.core.values import Instant, Lost, Reply, Request, Unsent
 
 LARGEST_ANSWER = 32 * 1024 * 1024  # bytes; the largest honest answer is a few megabytes

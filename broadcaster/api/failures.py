@@ -77,8 +77,6 @@ FAILURES: Mapping[str, Failure] = MappingProxyType(
     }
 )
 
-ANSWER_TOO_LARGE = "answer_too_large"
-
 
 def failure(error: BaseException) -> Failure:
     """Return what *error*, one of :data:`NETWORK_ERRORS`, says of the request."""

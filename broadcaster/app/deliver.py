@@ -12,6 +12,7 @@ from broadcaster.api import lookups
 from broadcaster.app.conclude import Conclusion, conclude, counted
 from broadcaster.app.parts import VERSION, Access, Line, line
 from broadcaster.clock import SystemClock, wall_us
+from broadcaster.core.classify import ANSWER_TOO_LARGE
 from broadcaster.core.doubt import MARGIN_SHARE
 from broadcaster.core.halt import must_halt
 from broadcaster.core.sizes import most_row_bytes
@@ -283,7 +284,7 @@ async def _tasks(plan: Plan, facts: Facts) -> AsyncGenerator[Task, None]:
     """Yield what is left: claimed without an outcome (oldest first), parts of splits, then what was never claimed."""
     claimed = plan.fetch([batch for batch in facts.claims if batch >= 0]) | facts.children
     for number, claim in facts.claims.items():
-        if number in facts.attempts and facts.attempts[number][3] == "answer_too_large":
+        if number in facts.attempts and facts.attempts[number][3] == ANSWER_TOO_LARGE:
             continue  # the API has forgotten it
         yield Task(batch=claimed[number], claim=claim, attempts=max(1, facts.tried(number)))
     for child in _open_children(facts):

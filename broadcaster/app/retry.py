@@ -11,10 +11,10 @@ from broadcaster.planning.pipeline import discard
 from broadcaster.planning.retry import build_retry, generation
 from broadcaster.store import account
 from broadcaster.store.facts import Facts, tally
-from broadcaster.store.head import write_head
+from broadcaster.store.head import RETRY, write_head
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.plan import Plan
-from broadcaster.store.refusals import RETRY, refused_rows
+from broadcaster.store.refusals import refused_rows
 
 
 def add_retry(plan: Plan, *, expect_recipients: int | None = None) -> Plan | None:
@@ -49,7 +49,7 @@ def add_retry(plan: Plan, *, expect_recipients: int | None = None) -> Plan | Non
         return None
     _only_here(plan)
     part = len(plan.parts)
-    base = next(each.head for each in reversed(plan.parts) if each.head.kind != RETRY)
+    base = next(each.head for each in reversed(plan.parts) if not each.head.is_retry)
     head = replace(base, part=part, kind=RETRY, generation=generation(part), lists=())
     try:
         built = build_retry(plan, rows, message=head.message, operation=OPERATIONS[head.operation])

@@ -245,7 +245,7 @@ def _confirmed(plan: Plan, shown: Preview, *, yes: bool, fresh: bool) -> bool:
         return True
     _require_answer(yes=yes)
     count = plan.parts[-1].head.recipients if begun else shown.recipients
-    again = plan.parts[-1].head.kind == "retry"
+    again = plan.parts[-1].head.is_retry
     people = f"{count:,} {'more ' if begun and not again else ''}{'person' if count == 1 else 'people'}"
     people += " again" if again else ""
     where = {"live": "", "sandbox": " in Sent's sandbox", "simulated": " in the simulator"}[shown.mode]

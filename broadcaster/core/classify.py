@@ -23,6 +23,9 @@ from broadcaster.errors import (
     TemplateUnusable,
 )
 
+ANSWER_TOO_LARGE = "answer_too_large"
+"""Why an answer was not read to its end: nobody reads so much, and the API does not remember it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -181,8 +184,8 @@ def classify(
                 code="unsent",
                 sentence=f"The request did not leave ({reason}).",
             )
-        case Lost(reason="answer_too_large"):
-            return _verdict(_FORGOTTEN, code="answer_too_large")
+        case Lost(reason=reason) if reason == ANSWER_TOO_LARGE:
+            return _verdict(_FORGOTTEN, code=ANSWER_TOO_LARGE)
         case Lost(reason=reason):
             lost = replace(_LOST, sentence=f"{_LOST.sentence} ({reason}).")
             return _verdict(_protected(lost, repeat=repeat), code="lost")

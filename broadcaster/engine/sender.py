@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from broadcaster.clock import Clock
-from broadcaster.core.classify import classify
+from broadcaster.core.classify import ANSWER_TOO_LARGE, classify
 from broadcaster.core.doubt import may_repeat
 from broadcaster.core.keys import idempotency_key
 from broadcaster.core.retry import delay_s
@@ -147,7 +147,7 @@ class Sender:
             return Verdict(
                 action=Action.HOLD,
                 executed=Executed.UNKNOWN,
-                code=POSTPONED if row_bytes is None else "answer_too_large",
+                code=POSTPONED if row_bytes is None else ANSWER_TOO_LARGE,
                 sentence="The API forgets a key whose answer was longer than 5 MB, and this one may have been.",
             )
         allowed = may_repeat(

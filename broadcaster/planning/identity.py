@@ -63,7 +63,7 @@ def match(plan: Plan, identity: Mapping[str, Any], *, only: Sequence[str] | None
     Raises:
         BelongsToAnother: and what goes on instead.
     """
-    frozen = next(part.head.identity for part in reversed(plan.parts) if part.head.kind != "retry")
+    frozen = next(part.head.identity for part in reversed(plan.parts) if not part.head.is_retry)
     for name in only or identity:
         if frozen.get(name) == identity[name]:
             continue

@@ -25,7 +25,7 @@ from broadcaster.store.journal import JournalReader
 from broadcaster.store.manifest import build_manifest
 from broadcaster.store.parquet import reading
 from broadcaster.store.plan import Plan
-from broadcaster.store.refusals import RETRY, has_retries, unfounded
+from broadcaster.store.refusals import has_retries, unfounded
 
 _ENDINGS = {
     State.ACCEPTED: Event.ACCEPT,
@@ -102,7 +102,7 @@ def _membership(plan: Plan) -> Iterator[str]:
     of_row = np.nan_to_num(np.concatenate(planned).astype(np.float64), nan=-1).astype(np.int64)
     reached = np.full(len(of_row), -1, dtype=np.int64)
     for batch, rows in plan.read_with_rows():
-        if plan.part_of(batch.id).head.kind == RETRY:  # who is in one of these is checked against the journal
+        if plan.part_of(batch.id).head.is_retry:  # who is in one of these is checked against the journal
             continue
         if (reached[rows] >= 0).any() or len(np.unique(rows)) != len(rows):
             yield f"batch {batch.id} repeats a row that is in a batch already"

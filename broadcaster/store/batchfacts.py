@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from broadcaster.core.words import State, Status
 from broadcaster.store.facts import Facts
-from broadcaster.store.journal import JournalReader
 from broadcaster.store.parquet import reading
 from broadcaster.store.plan import Plan
 from broadcaster.store.settled import STATES
@@ -42,7 +41,6 @@ class BatchFacts:
     planned: int
     status: NDArray[np.int8]
     details: pa.Table
-    born: dict[int, list[tuple[int, tuple[int, ...]]]]
     waived: NDArray[np.bool_]
 
     @property
@@ -67,11 +65,6 @@ class BatchFacts:
         where = _index(np.array(unsettled, dtype=np.int64), plan.batches)
         rows = [_unsettled(batch, facts) for batch in unsettled]
         status[where] = [_WORDS.index(row["status"]) for row in rows]
-        born: dict[int, list[tuple[int, tuple[int, ...]]]] = {}
-        if facts.children:
-            with JournalReader(plan.run_dir.journal) as journal:
-                for child in journal.children():
-                    born.setdefault(child.parent, []).append((child.id, child.positions))
         texts = {
             "reason": pc.if_else(quiet, None, details.text("code")),
             "error": pc.if_else(quiet, None, details.text("sentence")),
@@ -92,17 +85,12 @@ class BatchFacts:
             planned=plan.batches,
             status=status,
             details=pa.table({**texts, "idempotency_key": pa.concat_arrays(keys)}),
-            born=born,
             waived=waived,
         )
 
     def index(self, batch: int) -> int:
         """Return a batch's place in the columns."""
         return batch if batch >= 0 else self.planned - batch - 1
-
-    def children_of(self, batch: int) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """Yield number and positions in the parent of a split batch's children."""
-        yield from self.born.get(batch, ())
 
     def columns(self, index: NDArray[np.int64]) -> dict[str, Any]:
         """Return every column for deliveries settled by the batches at *index* (-1: null, status 0)."""

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from broadcaster.core.resolution import Delivery, Doubted
 from broadcaster.core.values import Batch
 from broadcaster.core.words import State
-from broadcaster.errors import StoreDamaged
-from broadcaster.operations import OPERATIONS
 from broadcaster.store.facts import Facts
 from broadcaster.store.journal import JournalReader
+from broadcaster.store.known import answered_ids
 from broadcaster.store.plan import Plan
 
 
@@ -43,9 +42,8 @@ def _missing(plan: Plan, facts: Facts) -> Iterator[Doubted]:
         for number, settled in partial.items():
             batch = batches[number]
             known = set(facts.evidence.get(number, ()))
-            for child in journal.children():
-                if child.parent == number:
-                    known.update((position, channel) for position in child.positions for channel in child.channels)
+            for child in facts.parts.get(number, ()):
+                known.update((position, channel) for position in child.positions for channel in child.channels)
             if number not in facts.evidence or len(facts.evidence[number]) < batch.deliveries:
                 known.update(_answered(plan, batch, journal))
             left = _without(batch, known=known)
@@ -62,10 +60,7 @@ def _missing(plan: Plan, facts: Facts) -> Iterator[Doubted]:
 
 
 def _answered(plan: Plan, batch: Batch, journal: JournalReader) -> Iterator[Delivery]:
-    try:
-        ids = OPERATIONS[plan.head.operation].read(batch, journal.answer(batch.id)).message_ids
-    except ValueError as error:
-        raise StoreDamaged(f"{plan.run_dir.journal}: the answer to batch {batch.id} cannot be read") from error
+    ids = answered_ids(plan, batch, journal.answer(batch.id))
     yield from (delivery for delivery, message_id in zip(_all(batch), ids, strict=True) if message_id is not None)
 
 

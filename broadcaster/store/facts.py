@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broadcaster.core.split import child_batch
-from broadcaster.core.values import Batch, Claim, Tally
+from broadcaster.core.values import Batch, Child, Claim, Tally
 from broadcaster.core.words import Channel, Decision, State, Status
 from broadcaster.errors import StoreDamaged
 from broadcaster.store.journal import JournalReader
@@ -32,6 +32,7 @@ class Facts:
     attempts: dict[int, tuple[int, int | None, int, str, str]]
     blames: dict[int, dict[int, tuple[str, str]]]
     children: dict[int, Batch]
+    parts: dict[int, list[Child]]  # the children of each batch that has any, in the order of their creation
     evidence: dict[int, dict[tuple[int, Channel], str]]
     waived: frozenset[int]  # batches of which a person decided not to send again what is in doubt
     running: bool
@@ -56,6 +57,7 @@ class Facts:
                 attempts=nothing,
                 blames=nothing,
                 children=nothing,
+                parts=nothing,
                 evidence=nothing,
                 waived=frozenset(),
                 running=False,
@@ -64,12 +66,17 @@ class Facts:
             with JournalReader(plan.run_dir.journal) as journal, journal.at_one_moment():
                 if (known := journal.meta()) and not known.keys() >= _WHOSE:
                     raise StoreDamaged(f"{plan.run_dir.journal} does not say whose it is; restore it from a copy")
+                born = list(journal.children())
+                parts: dict[int, list[Child]] = {}
+                for child in born:
+                    parts.setdefault(child.parent, []).append(child)
                 facts = cls(
                     settled=SettledBatches.read(journal) if whole else SettledBatches.read_states(journal),
                     claims={each.batch: each for each in journal.open_claims()},
                     attempts=journal.last_attempts(),
                     blames=journal.blames(),
-                    children=read_children(plan, journal),
+                    children=_whole(plan, born),
+                    parts=parts,
                     evidence=journal.evidence(),
                     waived=frozenset(each.batch for each in journal.decisions() if each.what is Decision.SKIP),
                     running=plan.run_dir.is_in_use(),
@@ -93,9 +100,8 @@ class Facts:
         return Status.IN_DOUBT if batch in self.claims else Status.PENDING
 
 
-def read_children(plan: Plan, journal: JournalReader) -> dict[int, Batch]:
-    """Return the batches that splits made, whole: children of children too."""
-    entries = list(journal.children())
+def _whole(plan: Plan, entries: list[Child]) -> dict[int, Batch]:
+    """Return the children as batches of their own: children of children too."""
     parents = plan.fetch([each.parent for each in entries if each.parent >= 0])
     children: dict[int, Batch] = {}
     for each in entries:  # in the order of creation: a parent comes before its children
@@ -105,13 +111,8 @@ def read_children(plan: Plan, journal: JournalReader) -> dict[int, Batch]:
 
 
 def unsettled(plan: Plan, facts: Facts) -> NDArray[np.bool_]:
-    """Return, per planned batch, whether it was neither settled nor claimed: what a run goes on with.
-
-    Raises:
-        StoreDamaged: when the journal speaks of a batch that the plan does not have.
-    """
+    """Return, per planned batch, whether it was neither settled nor claimed: what a run goes on with."""
     fresh = np.ones(plan.batches, dtype=bool)
-    _require_known(plan, facts)
     for touched in (facts.settled.batches, np.array(list(facts.claims), dtype=np.int64)):
         fresh[touched[touched >= 0]] = False
     return fresh
@@ -158,7 +159,7 @@ def tally(plan: Plan, facts: Facts) -> Tally:
             case _:
                 counts[Status.PENDING] += size
     # Whoever is in a retry was refused before, and the later word counts.
-    counts[Status.REJECTED] -= sum(part.head.deliveries for part in plan.parts if part.head.kind == "retry")
+    counts[Status.REJECTED] -= sum(part.head.deliveries for part in plan.parts if part.head.is_retry)
     counts[Status.EXCLUDED] += sum(part.head.excluded_in_manifest for part in plan.parts)
     return Tally(
         pending=counts[Status.PENDING],
@@ -171,8 +172,7 @@ def tally(plan: Plan, facts: Facts) -> Tally:
 
 def _special(facts: Facts) -> set[int]:
     """Return the batches about which more is known than their state."""
-    parents = {child.parent for child in facts.children.values() if child.parent is not None}
-    return {*facts.claims, *facts.children, *parents, *facts.evidence, *facts.waived, *facts.blames}
+    return {*facts.claims, *facts.children, *facts.parts, *facts.evidence, *facts.waived, *facts.blames}
 
 
 def _ordinary(facts: Facts, sizes: NDArray[np.int64]) -> dict[Status, int]:

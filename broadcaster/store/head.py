@@ -14,6 +14,7 @@ from broadcaster.store.files import write_atomically
 from broadcaster.store.rundir import RunDir
 
 VERSION = 1
+RETRY = "retry"  # the kind of a part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,11 @@ class Head:
     rows_by_file: tuple[int, ...] = ()
     body_length: int = 0
     day: str | None = None  # what {date} in the campaign stands for
+
+    @property
+    def is_retry(self) -> bool:
+        """Whether the part sends to rows of earlier parts again, and brings none of its own."""
+        return self.kind == RETRY
 
     @property
     def all_channels(self) -> tuple[Channel, ...]:

@@ -1,7 +1,8 @@
 """Which messages a run's own journal explains: every id that an answer or a look-up gave it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from broadcaster.core.values import Batch
 from broadcaster.errors import StoreDamaged
 from broadcaster.operations import OPERATIONS
 from broadcaster.store.facts import Facts
@@ -17,10 +18,18 @@ def message_ids(plan: Plan, facts: Facts) -> Iterator[str]:
         return
     with JournalReader(plan.run_dir.journal) as journal:
         answers = dict(journal.answers())
-    for batch in (*plan.read_batches(lambda numbers: numbers >= 0), *facts.children.values()):
+    for batch in (*plan.read_batches(), *facts.children.values()):
         if batch.id in answers:
-            try:
-                reading = OPERATIONS[plan.head.operation].read(batch, answers[batch.id])
-            except ValueError as error:
-                raise StoreDamaged(f"{plan.run_dir.journal}: the answer to batch {batch.id} cannot be read") from error
-            yield from (each for each in reading.message_ids if each is not None)
+            yield from (each for each in answered_ids(plan, batch, answers[batch.id]) if each is not None)
+
+
+def answered_ids(plan: Plan, batch: Batch, answer: bytes) -> Sequence[str | None]:
+    """Return the message ids of a batch's deliveries by its raw answer; ``None`` where it has no entry.
+
+    Raises:
+        StoreDamaged: the answer cannot be read.
+    """
+    try:
+        return OPERATIONS[plan.head.operation].read(batch, answer).message_ids
+    except ValueError as error:
+        raise StoreDamaged(f"{plan.run_dir.journal}: the answer to batch {batch.id} cannot be read") from error

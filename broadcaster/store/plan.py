@@ -90,7 +90,7 @@ class Plan:
             head = Head.from_json(content, path=path)
             if head.previous != before or head.part != len(parts):
                 raise StoreDamaged(f"{path} does not follow the part before it; restore the directory from a copy")
-            rows = run_dir.rows(head.part) if head.kind != "retry" else None
+            rows = run_dir.rows(head.part) if not head.is_retry else None
             parts.append(Part(head, rows, run_dir.batches(head.part)))
             before = digest(path)
         return cls(run_dir, tuple(parts))
@@ -123,7 +123,7 @@ class Plan:
     @property
     def _counted(self) -> tuple[Part, ...]:
         """The parts that bring people into the plan: a retry messages people of earlier parts."""
-        return (self.parts[0], *(part for part in self.parts[1:] if part.head.kind != "retry"))
+        return (self.parts[0], *(part for part in self.parts[1:] if not part.head.is_retry))
 
     @property
     def channels(self) -> tuple[Channel, ...]:

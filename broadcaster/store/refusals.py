@@ -5,7 +5,7 @@ person decided about deliveries in doubt, also where a later attempt was refused
 arrived.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,7 @@ from numpy.typing import NDArray
 from broadcaster.core.values import Batch
 from broadcaster.core.words import State
 from broadcaster.store.facts import Facts
-from broadcaster.store.journal import JournalReader
 from broadcaster.store.plan import Plan
-
-RETRY = "retry"
-"""The kind of a part that sends to rows of earlier parts again."""
-
-_Born = Mapping[int, list[tuple[int, tuple[int, ...]]]]  # parent → number and positions of each child
 
 
 def refused_rows(plan: Plan, facts: Facts) -> NDArray[np.int64]:
@@ -28,22 +22,20 @@ def refused_rows(plan: Plan, facts: Facts) -> NDArray[np.int64]:
     Raises:
         StoreError: when plan or journal cannot be read.
     """
-    born = _children(plan, facts)
     refused = np.zeros(plan.rows, dtype=bool)
     for batch, rows in plan.read_with_rows():
-        refused[rows] = _by_position(batch, facts, born)
+        refused[rows] = _by_position(batch, facts)
     return np.flatnonzero(refused)
 
 
 def unfounded(plan: Plan, facts: Facts) -> Iterator[str]:
     """Yield, as sentences, what retry parts send to although nobody had refused it before."""
-    born = _children(plan, facts)
     numbers = _numbers(plan)
     refused = np.zeros(plan.rows, dtype=bool)
     spoken = np.full(plan.rows, -1, dtype=np.int16)  # the part with the last word
     for batch, rows in plan.read_with_rows():
         head = plan.part_of(batch.id).head
-        if head.kind == RETRY:
+        if head.is_retry:
             if rows.max(initial=0) >= plan.rows or rows.min(initial=0) < 0:
                 yield f"batch {batch.id} sends to a row again that the plan does not have"
                 return
@@ -54,16 +46,16 @@ def unfounded(plan: Plan, facts: Facts) -> Iterator[str]:
                 yield f"batch {batch.id} sends to row {row} again, which nobody had refused"
             if not np.array_equal(numbers[rows], _digits(batch.to)):
                 yield f"batch {batch.id} sends to other numbers than its rows have"
-        refused[rows] = _by_position(batch, facts, born)
+        refused[rows] = _by_position(batch, facts)
         spoken[rows] = head.part
 
 
 def has_retries(plan: Plan) -> bool:
     """Whether any part of *plan* sends to rows of earlier parts again."""
-    return any(part.head.kind == RETRY for part in plan.parts)
+    return any(part.head.is_retry for part in plan.parts)
 
 
-def _by_position(batch: Batch, facts: Facts, born: _Born) -> NDArray[np.bool_]:
+def _by_position(batch: Batch, facts: Facts) -> NDArray[np.bool_]:
     """Return which recipients of *batch* were refused, by position."""
     refused = np.zeros(len(batch.to), dtype=bool)
     match facts.state(batch.id):
@@ -71,22 +63,13 @@ def _by_position(batch: Batch, facts: Facts, born: _Born) -> NDArray[np.bool_]:
             refused[:] = True
         case State.SPLIT:
             refused[list(facts.blames.get(batch.id, ()))] = True
-            for number, positions in born.get(batch.id, ()):
-                refused[list(positions)] = _by_position(facts.children[number], facts, born)
+            for child in facts.parts.get(batch.id, ()):
+                refused[list(child.positions)] = _by_position(facts.children[child.id], facts)
         case _:  # the children of any other state stand for deliveries that may have arrived before
             pass
     # The API said no, and a look-up found a message all the same: whatever that means, not a second one.
     refused[[position for position, _ in facts.evidence.get(batch.id, ())]] = False
     return refused
-
-
-def _children(plan: Plan, facts: Facts) -> _Born:
-    born: dict[int, list[tuple[int, tuple[int, ...]]]] = {}
-    if facts.children:
-        with JournalReader(plan.run_dir.journal) as journal:
-            for child in journal.children():
-                born.setdefault(child.parent, []).append((child.id, child.positions))
-    return born
 
 
 def _numbers(plan: Plan) -> NDArray[np.int64]:

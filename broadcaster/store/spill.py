@@ -10,11 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from broadcaster.core.values import Batch
-from broadcaster.errors import StoreDamaged
-from broadcaster.operations import OPERATIONS
 from broadcaster.store.batchfacts import BatchFacts
 from broadcaster.store.facts import Facts, unsettled
 from broadcaster.store.journal import JournalReader
+from broadcaster.store.known import answered_ids
 from broadcaster.store.plan import ROW_SHIFT, Plan
 from broadcaster.store.spread import ranks_of
 
@@ -62,7 +61,7 @@ class Spill:
                     body, upcoming = upcoming[1], next(answers, None)
                 if settled[batch.id]:
                     self._settle(batch, rows, body, children)
-                elif batch.id in self._facts.evidence or self._plan.part_of(batch.id).head.kind == "retry":
+                elif batch.id in self._facts.evidence or self._plan.part_of(batch.id).head.is_retry:
                     self._emit(rows, batch, None)  # of a retry also without: the refusal before is no longer the word
                 if len(self._ids) >= _SPILLED_AT_ONCE:
                     self._flush()
@@ -79,31 +78,22 @@ class Spill:
     def _settle(self, batch: Batch, rows: NDArray[np.int64], body: bytes | None, children: dict[int, bytes]) -> None:
         """Spill one settled batch, and what became of its parts."""
         self._emit(rows, batch, body)
-        for number, positions in self._table.children_of(batch.id):
-            child, part_of_rows = self._facts.children[number], rows[np.array(positions)]
-            if number in self._facts.settled:
-                self._settle(child, part_of_rows, children.get(number), children)
+        for part in self._facts.parts.get(batch.id, ()):
+            child, part_of_rows = self._facts.children[part.id], rows[np.array(part.positions)]
+            if part.id in self._facts.settled:
+                self._settle(child, part_of_rows, children.get(part.id), children)
             else:
                 self._emit(part_of_rows, child, None)
 
     def _message_ids(self, batch: Batch, body: bytes | None) -> Sequence[str | None]:
         """Return the message ids of a batch's deliveries, by its answer and by what look-ups found."""
-        ids = [None] * batch.deliveries if body is None else self._answered(batch, body)
+        ids = [None] * batch.deliveries if body is None else answered_ids(self._plan, batch, body)
         if batch.id not in self._facts.evidence:
             return ids
         ids = list(ids)
         for (position, channel), message_id in self._facts.evidence[batch.id].items():
             ids[position * len(batch.channels) + batch.channels.index(channel)] = message_id
         return ids
-
-    def _answered(self, batch: Batch, body: bytes) -> Sequence[str | None]:
-        part = self._plan.part_of(batch.id) if batch.id >= 0 else self._plan.parts[-1]
-        try:
-            return OPERATIONS[part.head.operation].read(batch, body).message_ids
-        except ValueError as error:
-            raise StoreDamaged(
-                f"{self._plan.run_dir.journal}: the answer to batch {batch.id} cannot be read"
-            ) from error
 
     def _emit(self, rows: NDArray[np.int64], batch: Batch, body: bytes | None) -> None:
         """Spill deliveries, recipients outermost; a later word on the same delivery replaces an earlier one."""
