@@ -17,6 +17,7 @@
     │  └─ DifferenceFound
     ├─ StoppedEarly          75   ``resume`` goes on
     │  ├─ RunLocked
+    │  ├─ RunPaused
     │  └─ Unreachable
     ├─ AccountRefused        77   key or account
     └─ BelongsToAnother      78   run directory, campaign, plan, account, mode or format
@@ -147,6 +148,12 @@ class RunLocked(StoppedEarly):
     """Another process is working in the run directory."""
 
     code = "locked"
+
+
+class RunPaused(StoppedEarly):
+    """The run is paused; nothing is sent until somebody lets it go on."""
+
+    code = "paused"
 
 
 class Unreachable(StoppedEarly):

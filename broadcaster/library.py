@@ -17,6 +17,7 @@ from broadcaster.engine.stop import Stop
 from broadcaster.job.model import Job
 from broadcaster.job.settings import profile_id
 from broadcaster.store.plan import Plan
+from broadcaster.tracking.chronicle import tell_planned
 
 __all__ = ["plan", "run"]
 
@@ -54,6 +55,8 @@ def plan(
     with where.locked():
         prepared = prepare(job, ask, run_dir=where, campaign=campaign, profile=profile_id(os.environ))
         conclude(prepared.plan)
+        if prepared.fresh:
+            tell_planned(prepared.plan)
     return prepared.plan
 
 
@@ -90,7 +93,7 @@ async def run(
                 to=to,
                 settings=Settings.of(plan.head, preflight=preflight),
                 observe=observe or _nobody,
-                begin=lambda _counts, _line: None,
+                begin=lambda _counts, _line, _left: None,
                 stop=stop,
             )
 

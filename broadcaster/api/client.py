@@ -4,15 +4,18 @@ Redirects are not followed (aiohttp would forward the key), nothing is retried, 
 the environment is used. Compression is not asked for: answers are small, and cannot grow in our hands.
 """
 
+import asyncio
+import socket
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import Self
 
 import aiohttp
-from aiohttp.abc import AbstractResolver
+from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from broadcaster.api.deadlines import Deadlines
 from broadcaster.api.failures import NETWORK_ERRORS, failure
 from broadcaster.clock import Clock
 from broadcaster.core.classify import ANSWER_TOO_LARGE
@@ -50,18 +53,20 @@ class Client:
         self._base_url = base_url.rstrip("/")
         self._host = URL(base_url).host  # all that is shown: the address may carry a password
         self._credentials = credentials
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=_CONNECT_S, sock_connect=_CONNECT_S)
+        self._deadlines = Deadlines(timeout_s)
         self._connections = connections
         self._clock = clock
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
+        self._urls: dict[str, URL] = {}
+        self.exchanges = 0  # begun so far, whatever became of them
 
     def __repr__(self) -> str:
         return f"<Client {self._host} {'closed' if self._session is None else 'open'}>"
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, resolver=self._resolver),
+            connector=aiohttp.TCPConnector(limit=self._connections, resolver=_Prompt(self._resolver)),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={
                 **self._credentials,
@@ -69,7 +74,7 @@ class Client:
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",
             },
-            timeout=self._timeout,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
             trust_env=False,
         )
         return self
@@ -89,24 +94,27 @@ class Client:
         """
         if self._session is None:
             raise RuntimeError("The client is not open")
-        started = self._now()
+        self.exchanges += 1
+        url = self._urls.get(request.path)
+        if url is None:
+            url = self._urls[request.path] = URL(self._base_url + request.path, encoded=True)
         headers = {"Content-Type": "application/json"} if request.body else {}
         if request.key is not None:
             headers["Idempotency-Key"] = request.key
+        started, deadline = self._now(), self._deadlines.begin()
         try:
-            async with self._session.request(
-                request.method,
-                URL(self._base_url + request.path, encoded=True),
-                data=request.body or None,
-                headers=headers,
-                allow_redirects=False,
-            ) as response:
-                body = await _body(response.content)
+            async with (
+                deadline,
+                self._session.request(
+                    request.method, url, data=request.body or None, headers=headers, allow_redirects=False
+                ) as response,
+            ):
+                body = await _body(response)
                 if body is None:
                     return Lost(reason=ANSWER_TOO_LARGE, started=started, ended=self._now())
                 return Reply(
                     status=response.status,
-                    headers={name.lower(): value for name, value in response.headers.items()},
+                    headers=response.headers,  # asked without regard to case
                     body=body,
                     started=started,
                     ended=self._now(),
@@ -114,6 +122,8 @@ class Client:
         except NETWORK_ERRORS as error:
             # Only the word goes on: the error itself knows the request's headers, and with them the key.
             failed = failure(error)
+        finally:
+            self._deadlines.end(deadline)
         if failed.left:
             return Lost(reason=failed.reason, started=started, ended=self._now())
         return Unsent(reason=failed.reason, started=started, ended=self._now())
@@ -122,10 +132,32 @@ class Client:
         return Instant.at(self._clock.reading())
 
 
-async def _body(content: aiohttp.StreamReader) -> bytes | None:
+class _Prompt(AbstractResolver):
+    """Looks names up, and gives up in time: no byte has left then."""
+
+    def __init__(self, resolver: AbstractResolver | None) -> None:
+        self._resolver = resolver or aiohttp.DefaultResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                return await self._resolver.resolve(host, port, family)
+        except TimeoutError:
+            raise OSError(None, "The name cannot be looked up in time") from None
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes | None:
     """Read an answer to its end; ``None`` once it is larger than any honest one."""
+    stated = response.content_length
+    if stated is not None and stated <= LARGEST_ANSWER and "Content-Encoding" not in response.headers:
+        return await response.read()
     chunks, size = [], 0
-    async for chunk in content.iter_any():
+    async for chunk in response.content.iter_any():
         size += len(chunk)
         if size > LARGEST_ANSWER:
             return None

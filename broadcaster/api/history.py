@@ -5,9 +5,10 @@ without a zone or as a number, fields that are missing. What cannot be read of o
 cannot be found at all is an error, because it must never look like "there is nothing".
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from urllib.parse import quote
 
 from broadcaster.api.asking import UNREADABLE, Sending, data_of, find, get, refused
@@ -24,12 +25,23 @@ _LATEST = 1e14  # in either unit; no time of this world is later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A status that a message has had, in upper case: since when, with which code, and why; ``None`` if not told."""
+
+    status: str
+    at_us: int | None = None
+    code: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
     """A message as the API shows it; ``None`` where it does not tell.
 
     ``phone`` is "+" and digits. ``channel`` is lower case, ``auto`` where the API says that it picks; ``direction`` and
     ``status`` are upper case. ``whole``: channel and template were spoken of, so that a ``None`` means that there is
-    none, not that nothing was said.
+    none, not that nothing was said. ``price`` is a decimal number, as it is told. ``steps`` are all statuses so far, in
+    the order in which they are told; ``code`` and ``reason`` belong to ``status``.
     """
 
     message_id: str
@@ -41,6 +53,10 @@ class Sighting:
     template_name: str | None = None
     created_us: int | None = None
     whole: bool = False
+    code: str | None = None
+    reason: str | None = None
+    price: str | None = None
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +141,36 @@ def _sighting(told: Mapping[str, object], *, whole: bool = False) -> Sighting | 
         template_name=_text(told.get("templatename")),
         created_us=_moment_us(told.get("createdat")),
         whole=whole or {"channel", "templateid", "templatename"} <= told.keys(),
+        code=_text(told.get("reasoncode")),
+        reason=_text(told.get("reason")),
+        price=_price(told.get("price")),
+        steps=tuple(_steps(told.get("events"))),
     )
+
+
+def _steps(events: object) -> Iterator[Step]:
+    """Yield what can be read of a message's past; an entry without a status is none."""
+    for event in events if isinstance(events, list) else ():
+        told = _told(event)
+        status = _text(told.get("status"))
+        if status is not None:
+            yield Step(
+                status=status.upper(),
+                at_us=_moment_us(told.get("timestamp")),
+                code=_text(told.get("reasoncode")),
+                reason=_text(told.get("reason")),
+            )
+
+
+def _price(value: object) -> str | None:
+    """Return a price as a decimal number without an exponent: from a number, or from a text that is one."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        price = Decimal(str(value).strip())
+    except InvalidOperation:
+        return None
+    return f"{price:f}" if price.is_finite() and price >= 0 else None
 
 
 def _count(value: object) -> int | None:

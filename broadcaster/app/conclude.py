@@ -12,7 +12,7 @@ from broadcaster.lists.read import ListSource, open_list
 from broadcaster.store.exports import write_exports, write_summary
 from broadcaster.store.facts import Facts, tally
 from broadcaster.store.files import digest
-from broadcaster.store.manifest import build_manifest, clashes_if_current
+from broadcaster.store.manifest import build_manifest, clashes_if_current, count_deliveries
 from broadcaster.store.plan import Plan
 
 
@@ -25,16 +25,20 @@ class Conclusion:
     summary: dict[str, Any]
 
 
-def conclude(plan: Plan, *, because: BroadcasterError | None = None) -> Conclusion:
-    """Bring manifest, ``failed.csv``, ``excluded.csv`` and ``summary.json`` up to date.
+def conclude(plan: Plan, *, because: BroadcasterError | None = None, examples: bool = True) -> Conclusion:
+    """Bring manifest, ``failed.csv``, ``excluded.csv``, ``summary.json`` and ``report.html`` up to date.
 
     Args:
         plan: of the run; the caller holds its lock.
         because: what stopped the run, if something did.
+        examples: show single rows in the report, by line and with their numbers masked.
 
     Raises:
         StoreError: when the disk refuses, or plan or journal are damaged.
     """
+    from broadcaster.report.summary import Source
+    from broadcaster.report.write import write_page  # its template engine is for those who come so far
+
     facts = Facts.read(plan)
     clashes = clashes_if_current(plan)
     if clashes is None:
@@ -47,6 +51,7 @@ def conclude(plan: Plan, *, because: BroadcasterError | None = None) -> Conclusi
     counts = tally(plan, facts)
     code = exit_code(counts, because=because)
     summary = _summarise(plan, facts, counts, code=code, because=because)
+    summary["receipts"] = count_deliveries(plan.run_dir.manifest)
     phone = plan.head.identity["recipients"]["phone"]
     write_exports(
         plan.run_dir,
@@ -54,7 +59,22 @@ def conclude(plan: Plan, *, because: BroadcasterError | None = None) -> Conclusi
         phone=phone,
     )
     write_summary(plan.run_dir.summary, summary)
+    write_page(
+        Source(
+            plan=plan, facts=facts, manifest=plan.run_dir.manifest, clashes=clashes, summary=summary, examples=examples
+        )
+    )
     return Conclusion(code=code, counts=counts, summary=summary)
+
+
+def refresh(plan: Plan) -> None:
+    """Bring the manifest alone up to date; the caller holds the lock.
+
+    Raises:
+        StoreError: when the disk refuses, or plan, journal or receipts are damaged.
+    """
+    if clashes_if_current(plan) is None:
+        build_manifest(plan, Facts.read(plan), to=plan.run_dir.manifest)
 
 
 def counted(plan: Plan, facts: Facts, *, because: BroadcasterError | None = None) -> Conclusion:

@@ -12,12 +12,14 @@ from broadcaster.api import lookups
 from broadcaster.app.conclude import Conclusion, conclude, counted
 from broadcaster.app.parts import VERSION, Access, Line, line
 from broadcaster.clock import SystemClock, wall_us
-from broadcaster.core.classify import ANSWER_TOO_LARGE
+from broadcaster.core.control import Order, followed
 from broadcaster.core.doubt import MARGIN_SHARE
 from broadcaster.core.halt import must_halt
 from broadcaster.core.sizes import most_row_bytes
-from broadcaster.core.values import Batch, Tally
+from broadcaster.core.tally import Ahead
+from broadcaster.core.values import Batch, Decided, Tally
 from broadcaster.core.words import Channel, On5xx
+from broadcaster.engine.control import Helm, steered
 from broadcaster.engine.ports import Event, Observe, Settled
 from broadcaster.engine.run import execute
 from broadcaster.engine.stop import Stop, on_signals
@@ -31,14 +33,16 @@ from broadcaster.errors import (
     StoreError,
     TemplateUnusable,
 )
-from broadcaster.job.model import Api, Limits, Safety
+from broadcaster.job.model import Api, Limits, Notify, Safety
 from broadcaster.operations import OPERATIONS
 from broadcaster.store import account
-from broadcaster.store.facts import Facts, tally, unsettled
+from broadcaster.store.control import read_control, require_going
+from broadcaster.store.facts import Facts, ahead, open_children, tally, unsettled
 from broadcaster.store.head import Head
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.plan import Plan
 from broadcaster.store.writer import JournalWriter
+from broadcaster.tracking.chronicle import Chronicle
 
 _FEW = 256  # batches that are decoded at a time
 
@@ -50,6 +54,7 @@ class Settings:
     limits: Limits
     safety: Safety
     api: Api
+    notify_url: str = ""
     preflight: bool = True
 
     @classmethod
@@ -59,6 +64,7 @@ class Settings:
             limits=Limits.model_validate(head.limits),
             safety=Safety.model_validate(head.safety),
             api=Api.model_validate(head.api),
+            notify_url=Notify.model_validate(head.notify).url,
             preflight=preflight,
         )
 
@@ -107,7 +113,7 @@ class Watch:
 def has_work(plan: Plan) -> bool:
     """Whether anything is left that a run may send: nothing of it needs the network."""
     facts = Facts.read(plan, whole=False)
-    return bool(facts.claims) or bool(unsettled(plan, facts).any()) or bool(_open_children(facts))
+    return bool(facts.claims) or bool(unsettled(plan, facts).any()) or bool(open_children(facts))
 
 
 async def deliver(
@@ -116,7 +122,7 @@ async def deliver(
     to: Access,
     settings: Settings,
     observe: Observe,
-    begin: Callable[[Tally, Line], None],
+    begin: Callable[[Tally, Line, Ahead], None],
     stop: Stop | None = None,
 ) -> Conclusion:
     """Send what is not settled and bring the run's files up to date; the caller holds the run's lock.
@@ -132,7 +138,37 @@ async def deliver(
     Raises:
         StoreError: a fact could not be written, or a file of the run is damaged.
     """
-    stop = stop or Stop()
+    chronicle = Chronicle(plan.run_dir, campaign=plan.head.campaign, mode=plan.head.mode)
+
+    def heard(event: Event) -> None:
+        chronicle(event)
+        observe(event)
+
+    def begun(counts: Tally, api_line: Line, left: Ahead) -> None:
+        chronicle.begin(counts, requests=lambda: api_line.send.exchanges, limit=lambda: api_line.pacer.limit_in_force)
+        begin(counts, api_line, left)
+
+    try:
+        ended = await _deliver(plan, to=to, settings=settings, observe=heard, begin=begun, stop=stop or Stop())
+    except BroadcasterError as error:
+        await asyncio.to_thread(chronicle.end, error.exit_code, why=error.sentence)
+        raise
+    except BaseException:
+        chronicle.leave()
+        raise
+    await asyncio.to_thread(chronicle.end, ended.code, counts=ended.counts, why=ended.summary["why"])
+    return ended
+
+
+async def _deliver(
+    plan: Plan,
+    *,
+    to: Access,
+    settings: Settings,
+    observe: Observe,
+    begin: Callable[[Tally, Line, Ahead], None],
+    stop: Stop,
+) -> Conclusion:
     because: BroadcasterError | None = None
     try:
         await _send(plan, to=to, settings=settings, observe=observe, begin=begin, stop=stop)
@@ -155,7 +191,7 @@ async def _send(
     to: Access,
     settings: Settings,
     observe: Observe,
-    begin: Callable[[Tally, Line], None],
+    begin: Callable[[Tally, Line, Ahead], None],
     stop: Stop,
 ) -> None:
     clock = SystemClock()
@@ -171,6 +207,7 @@ async def _send(
         stop=stop,
         observe=observe,
     )
+    require_going(plan.run_dir)
     with JournalWriter(plan.run_dir.journal, version=VERSION) as journal, on_signals(stop):
         async with opened as api_line:
             server_us = await _identify(plan, to, api_line, journal)
@@ -184,7 +221,7 @@ async def _send(
             journal.before_parts = partial(account.mark_divided, launch)
             known = tally(plan, facts)
             watch.accepted, watch.rejected = known.accepted, known.rejected
-            begin(known, api_line)
+            begin(known, api_line, ahead(plan, facts, counts=known))
             terms = Terms(
                 message=head.message,
                 operation=OPERATIONS[head.operation],
@@ -195,32 +232,56 @@ async def _send(
                 row_bytes=most_row_bytes(auto=plan.channels == (Channel.AUTO,), text=head.text),
             )
             answer_row = _measured(plan, facts)
-            while True:
-                shared = await execute(
-                    _tasks(plan, facts),
-                    terms=terms,
-                    send=api_line.send,
-                    journal=journal,
-                    budget=api_line.pacer,
-                    stop=stop,
-                    observe=watch,
-                    clock=clock,
-                    concurrency=limits.concurrency,
-                    largest_batch=largest,
-                    next_child=min(facts.children, default=0) - 1,
-                    server_us=server_us,
-                    rand=random.random,
-                    answer_row=answer_row,
-                )
-                answer_row = shared.largest_answer_row
-                if not shared.postponed or answer_row is None:
-                    return
-                facts = Facts.read(plan, whole=False)  # what was postponed can be judged now
+            helm = _helm(plan, api_line, journal, observe=watch, clock=clock)
+            async with steered(helm):
+                while True:
+                    shared = await execute(
+                        _tasks(plan, facts),
+                        terms=terms,
+                        send=api_line.send,
+                        journal=journal,
+                        budget=api_line.pacer,
+                        stop=stop,
+                        observe=watch,
+                        clock=clock,
+                        concurrency=limits.concurrency,
+                        largest_batch=largest,
+                        next_child=min(facts.children, default=0) - 1,
+                        server_us=server_us,
+                        rand=random.random,
+                        answer_row=answer_row,
+                        held_s=helm.held_s,
+                    )
+                    answer_row = shared.largest_answer_row
+                    if not shared.postponed or answer_row is None:
+                        return
+                    facts = Facts.read(plan, whole=False)  # what was postponed can be judged now
+
+
+def _helm(plan: Plan, api_line: Line, journal: JournalWriter, *, observe: Observe, clock: SystemClock) -> Helm:
+    """Return who follows live orders, and writes down those that no earlier process has followed."""
+
+    async def record(order: Order) -> None:
+        note = "" if order.per_minute is None else str(order.per_minute)
+        decided = Decided(at_us=order.at_us, who=order.who, what=order.what, batch=None, note=note)
+        await journal.decide([decided], [], [])
+
+    with JournalReader(plan.run_dir.journal) as reader:
+        known = followed(reader.orders())
+    return Helm(
+        look=partial(read_control, plan.run_dir),
+        known=known,
+        pacer=api_line.pacer,
+        record=record,
+        observe=observe,
+        clock=clock,
+    )
 
 
 async def _identify(plan: Plan, to: Access, api_line: Line, journal: JournalWriter) -> int | None:
     """Ask whose key it is, first and alone; refuse another account than the journal's. Return the API's time."""
     who = await lookups.me(api_line.ask)
+    api_line.belongs_to(who.id)
     fingerprint = account.fingerprint(base_url=to.identity, account_id=who.id, profile=to.profile)
     with JournalReader(plan.run_dir.journal) as reader:
         known = reader.meta()
@@ -274,20 +335,12 @@ def _launch(plan: Plan) -> account.Launch:
     )
 
 
-def _open_children(facts: Facts) -> list[Batch]:
-    return [
-        child for batch, child in facts.children.items() if batch not in facts.settled and batch not in facts.claims
-    ]
-
-
 async def _tasks(plan: Plan, facts: Facts) -> AsyncGenerator[Task, None]:
     """Yield what is left: claimed without an outcome (oldest first), parts of splits, then what was never claimed."""
     claimed = plan.fetch([batch for batch in facts.claims if batch >= 0]) | facts.children
-    for number, claim in facts.claims.items():
-        if number in facts.attempts and facts.attempts[number][3] == ANSWER_TOO_LARGE:
-            continue  # the API has forgotten it
-        yield Task(batch=claimed[number], claim=claim, attempts=max(1, facts.tried(number)))
-    for child in _open_children(facts):
+    for number in facts.to_repeat():
+        yield Task(batch=claimed[number], claim=facts.claims[number], attempts=max(1, facts.tried(number)))
+    for child in open_children(facts):
         yield Task(batch=child, attempts=facts.tried(child.id))
     fresh = unsettled(plan, facts)
     batches = plan.read_batches(lambda numbers: fresh[numbers])

@@ -1,13 +1,16 @@
 """Looking at a run without sending anything: status, verify, manifest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from broadcaster.app.conclude import Conclusion, conclude, counted
-from broadcaster.errors import DifferenceFound, ExitCode
+from broadcaster.app.conclude import Conclusion, conclude, counted, refresh
+from broadcaster.core.control import Control
+from broadcaster.errors import DifferenceFound, ExitCode, RunLocked, StoreError
 from broadcaster.store.audit import Audit, audit, require_frozen
+from broadcaster.store.control import read_control
 from broadcaster.store.facts import Facts, tally
+from broadcaster.store.manifest import count_deliveries, receipts_revision
 from broadcaster.store.plan import Plan
 from broadcaster.store.purge import Record, read_record
 from broadcaster.store.rundir import RunDir
@@ -17,7 +20,8 @@ from broadcaster.store.rundir import RunDir
 class Standing:
     """Where a run stands; ``holder`` names the process that is working on it now.
 
-    ``purged`` is what is left of it when its personal data were removed.
+    ``purged`` is what is left of it when its personal data were removed. ``control`` holds the orders of people;
+    ``damaged`` says why they cannot be read.
     """
 
     conclusion: Conclusion
@@ -26,6 +30,8 @@ class Standing:
     settled: int
     in_doubt: int
     purged: Record | None = None
+    control: Control = field(default_factory=Control)
+    damaged: str | None = None
 
 
 def status(path: Path) -> Standing:
@@ -43,13 +49,38 @@ def status(path: Path) -> Standing:
         )
     plan = Plan.open(run_dir)
     facts = Facts.read(plan)
+    control, damaged = Control(), None
+    try:
+        control = read_control(run_dir)
+    except StoreError as error:
+        damaged = error.sentence
+    conclusion = counted(plan, facts)
+    conclusion.summary["receipts"] = _told(plan)
     return Standing(
-        conclusion=counted(plan, facts),
+        conclusion=conclusion,
         holder=run_dir.holder() if run_dir.is_in_use() else None,
         batches=plan.batches + len(facts.children),
         settled=len(facts.settled),
         in_doubt=len(facts.claims),
+        control=control,
+        damaged=damaged,
     )
+
+
+def _told(plan: Plan) -> dict[str, int]:
+    """Return what receipts say of the accepted deliveries; nothing where that cannot be known now.
+
+    A manifest that receipts have overtaken is brought up to date, unless somebody works here or the disk refuses.
+    """
+    if not plan.run_dir.manifest.exists() or plan.run_dir.is_in_use():
+        return {}
+    if receipts_revision(plan):
+        try:
+            with plan.run_dir.locked():
+                refresh(plan)
+        except (RunLocked, StoreError):
+            return {}
+    return count_deliveries(plan.run_dir.manifest)
 
 
 def rebuild(path: Path) -> Conclusion:

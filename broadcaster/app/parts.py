@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import random
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from broadcaster.api.client import Client
-from broadcaster.clock import Clock
+from broadcaster.clock import Clock, SystemClock
+from broadcaster.core.pacing import Source, Standing
 from broadcaster.core.words import Mode
 from broadcaster.engine.exchange import Exchange
 from broadcaster.engine.pacer import Pacer
@@ -22,7 +24,9 @@ from broadcaster.engine.ports import Observe
 from broadcaster.engine.stop import Stop
 from broadcaster.errors import ConfigError, StoreError
 from broadcaster.job.model import Limits
-from broadcaster.job.settings import Secret, load_settings, profile_id
+from broadcaster.job.settings import Secret, base_url, load_settings, profile_id
+from broadcaster.store import account
+from broadcaster.store.spend import Spend, spend_path
 
 T = TypeVar("T")
 VERSION = version("broadcaster")
@@ -31,6 +35,7 @@ _SIMULATED_KEY = "simulator"
 _START_S = 30.0  # to wait for the simulator's first line; it takes about one second
 # Read-only requests that go before the senders' own: one connection more than there are senders.
 _SPARE_CONNECTIONS = 1
+_COLLECT_EVERY = 10_000  # new objects; Python's own 700 are those of ten requests
 # How long look-ups are tried: somebody may be waiting in front of the screen, and nobody has been messaged yet.
 _SILENT_S = 5.0  # a wrong address, or no network
 _BUSY_S = 90.0  # "too many requests" usually asks for a minute
@@ -38,10 +43,15 @@ _BUSY_S = 90.0  # "too many requests" usually asks for a minute
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Which API, with which credentials. ``identity`` is the base URL as the account's fingerprint has it."""
+    """Which API, with which credentials.
+
+    ``identity`` is the base URL as the account's fingerprint has it; ``place`` is where that account is the only one of
+    its name, so that its limit is shared.
+    """
 
     base_url: str
     identity: str
+    place: str
     key: Secret
     profile: str | None
 
@@ -72,6 +82,7 @@ def access(mode: Mode, environ: Mapping[str, str], *, state: Path | None = None)
         yield Access(
             base_url=settings.base_url,
             identity=settings.base_url,
+            place=settings.base_url,
             key=settings.key,
             profile=settings.profile_id,
         )
@@ -79,7 +90,35 @@ def access(mode: Mode, environ: Mapping[str, str], *, state: Path | None = None)
     running = environ.get(SIMULATOR_URL)
     with contextlib.nullcontext(running) if running else simulator(environ, state) as url:
         # The port changes with every start; the account is the one in the state file.
-        yield Access(base_url=url, identity="simulated", key=Secret(_SIMULATED_KEY), profile=profile_id(environ))
+        yield Access(
+            base_url=url,
+            identity="simulated",
+            place=_simulated(state) if state is not None and not running else url,
+            key=Secret(_SIMULATED_KEY),
+            profile=profile_id(environ),
+        )
+
+
+def limit_in_sight(limits: Limits, mode: Mode, environ: Mapping[str, str], *, state: Path) -> tuple[int, Source]:
+    """Return the limit of requests that a run will have and where it comes from, as far as can be known before it asks.
+
+    What was learned counts where this user has one account there.
+    """
+    learned = None
+    with contextlib.suppress(ConfigError):  # a plan needs no usable address
+        place = _simulated(state) if mode is Mode.SIMULATED else base_url(environ)
+        if spend_path().exists():
+            with contextlib.closing(Spend(spend_path(), address=place, clock=SystemClock())) as spend:
+                learned = spend.of_the_only_account().learned
+    return Standing(asked=limits.requests_per_minute, chosen=_chosen(limits), learned=learned).in_force
+
+
+def _simulated(state: Path) -> str:
+    return f"simulated {state.resolve()}"
+
+
+def _chosen(limits: Limits) -> bool:
+    return "requests_per_minute" in limits.model_fields_set
 
 
 @contextlib.contextmanager
@@ -134,6 +173,11 @@ class Line:
     send: Client
     ask: Exchange
     pacer: Pacer
+    place: str
+
+    def belongs_to(self, account_id: str) -> None:
+        """Hear whose key it is: its limit is shared with every run of the account, whatever profile it is for."""
+        self.pacer.belongs_to(account.fingerprint(base_url=self.place, account_id=account_id, profile=None))
 
 
 @contextlib.asynccontextmanager
@@ -158,11 +202,15 @@ async def line(
         stop: ends the waiting of look-ups.
         observe: hears of it.
     """
+    spend = Spend(spend_path(), address=to.place, clock=clock)
     pacer = Pacer(
         requests_per_minute=limits.requests_per_minute,
         messages_per_minute=limits.messages_per_minute,
         largest=largest,
         clock=clock,
+        chosen=_chosen(limits),
+        window=spend,
+        observe=observe,
     )
     client = Client(
         base_url=to.base_url,
@@ -181,12 +229,19 @@ async def line(
         busy_s=_BUSY_S,
         rand=random.random,
     )
-    async with client:
-        yield Line(send=client, ask=ask, pacer=pacer)
+    with contextlib.closing(spend):
+        async with client:
+            yield Line(send=client, ask=ask, pacer=pacer, place=to.place)
 
 
 def run_loop(main: Coroutine[Any, Any, T]) -> T:
-    """Run *main* to its end on the fastest event loop that is installed."""
+    """Run *main* to its end on the fastest event loop that is installed.
+
+    What is loaded by now stays: the collector need not look at it again and again while requests make and drop objects
+    by the hundred. It was a seventh of the sender's time.
+    """
+    gc.freeze()
+    gc.set_threshold(_COLLECT_EVERY)
     try:
         import uvloop
     except ImportError:  # no wheel for this platform

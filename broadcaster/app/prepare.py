@@ -257,7 +257,7 @@ def _head(
         parameters=dict(job.message.parameters),
         channels=tuple(str(each) for each in wording.channels),
         identity=identity,
-        limits=job.limits.model_dump(mode="json"),
+        limits=_limits(job),
         safety=job.safety.model_dump(mode="json"),
         api=job.api.model_dump(mode="json"),
         lists=reading.lists,
@@ -282,8 +282,15 @@ def _head(
         line_types_of=built.line_types_of,
         rows_by_file=built.rows_by_file,
         body_length=job.message.body_length,
+        notify=job.notify.model_dump(mode="json"),
         day=(ask.day or today(job.timezone)).isoformat() if "{date}" in job.campaign else None,
     )
+
+
+def _limits(job: Job) -> dict[str, Any]:
+    """Return the limits to remember: whoever goes on must know a rate that somebody chose from one that nobody did."""
+    guessed = {"requests_per_minute"} - job.limits.model_fields_set
+    return job.limits.model_dump(mode="json", exclude=guessed)
 
 
 def _check_size(excluded: Mapping[str, int], recipients: int, messages: int, job: Job, ask: Ask) -> None:

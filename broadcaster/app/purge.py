@@ -87,7 +87,7 @@ def purge(run_dir: RunDir) -> Purged:
 def _begin(plan: Plan) -> Record:
     """Bring manifest and counts up to date one last time, and declare the run purged."""
     check_finished(plan)
-    ended = conclude(plan)
+    ended = conclude(plan, examples=False)  # the report stays, and speaks of no single row
     with JournalReader(plan.run_dir.journal) as journal:
         known = journal.meta()
     batches = {**ended.summary["batches"], "refusals": clean_codes(ended.summary["batches"]["refusals"])}

@@ -17,14 +17,20 @@ _COMMANDS = {
     "plan": "Freeze a job's plan and print it. Needs neither network nor key.",
     "test": "Send a job's message once, to a number of your own.",
     "resume": "Go on with a stopped run.",
-    "reconcile": "Look deliveries in doubt up at the API.",
+    "pause": "Let a run wait, from another terminal.",
+    "go": "Let a paused run go on.",
+    "rate": "Give a run another limit of requests a minute.",
+    "reconcile": "Ask the API about deliveries in doubt, and what became of the accepted ones.",
     "resolve": "List what is in doubt, or decide about it.",
     "retry-failed": "Send again what definitely did not arrive, under new keys.",
     "status": "Where a run stands.",
+    "trace": "Tell everything that is known about one recipient.",
     "verify": "Prove that every row of a run is accounted for.",
     "manifest": "Build a run's manifest anew.",
+    "report": "What arrived, what did not and why: a page, or JSON, CSV, Markdown.",
     "purge": "Remove a finished run's personal data; keep the counts.",
     "rehearse": "Send a whole job to a simulator with faults, kill it, and prove that nobody got it twice.",
+    "serve": "Receive delivery receipts as webhooks; show the runs in a browser.",
     "simulate": "Start a local Sent API to try things on.",
 }
 
@@ -72,6 +78,7 @@ class _Commands(click.Group):
                     ("SENT_DM_API_KEY", "the API key, or SENT_DM_API_KEY_FILE: a file that holds it"),
                     ("SENT_BASE_URL", "address of the API (https://api.sent.dm)"),
                     ("SENT_PROFILE_ID", "act for this profile"),
+                    ("SENT_WEBHOOK_SECRET", "signing secret of webhooks, or SENT_WEBHOOK_SECRET_FILE"),
                 ]
             )
 

@@ -1,8 +1,6 @@
 """``broadcaster resolve``."""
 
-import getpass
 import shlex
-import socket
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from broadcaster.cli import options
+from broadcaster.cli.who import who
 from broadcaster.core.words import Decision
 from broadcaster.errors import ConfigError, ExitCode
 
@@ -55,7 +54,7 @@ def command(path: Path, *, what: str | None, note: str, yes: bool, as_json: bool
     if known and not yes:
         _list(known, path)
         _ask(known, decision)
-    resolved = resolve(path, decision, expected=known, who=_who(), note=note)
+    resolved = resolve(path, decision, expected=known, who=who(), note=note)
     if not resolved.decided:
         click.echo("Nothing is in doubt; there is nothing to decide.", err=True)
     return tell(Plan.open(RunDir(path)), resolved.conclusion, as_json=as_json)
@@ -111,12 +110,3 @@ def _as_json(known: "Known") -> dict[str, object]:
         "key_protects": known.is_protected,
         "why": known.refusal,
     }
-
-
-def _who() -> str:
-    """Return who decides, for the record."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container may have a user without a name
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"

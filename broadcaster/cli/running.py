@@ -5,29 +5,34 @@ import os
 import shlex
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from broadcaster.app.announce import announce
 from broadcaster.app.conclude import Conclusion, conclude
 from broadcaster.app.deliver import Settings, deliver, has_work
-from broadcaster.app.parts import SIMULATOR_URL, access, mode_of, run_loop
+from broadcaster.app.parts import SIMULATOR_URL, access, limit_in_sight, mode_of, run_loop
 from broadcaster.app.prepare import Ask, Prepared, locate, prepare, unplan
 from broadcaster.app.retry import add_retry
-from broadcaster.cli.screen import Watcher, busy, console, show_plan
+from broadcaster.cli.progress import Watcher
+from broadcaster.cli.screen import busy, console, show_plan
+from broadcaster.cli.steering import refuse_paused, tell_paused
 from broadcaster.core.words import Mode
-from broadcaster.errors import BelongsToAnother, ConfigError, ExitCode
+from broadcaster.errors import BelongsToAnother, BroadcasterError, ConfigError, ExitCode, StoppedEarly
 from broadcaster.job.load import load_job
 from broadcaster.job.model import Job, Limits
 from broadcaster.job.settings import load_settings, profile_id
 from broadcaster.planning.preview import Preview, preview
 from broadcaster.planning.retry import preview_retry
+from broadcaster.store.control import require_going
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.plan import Plan
 from broadcaster.store.rundir import RunDir
+from broadcaster.tracking.chronicle import tell_planned
 
 _TYPE_THE_COUNT = 10_000  # recipients above which "y" is too easily said
 
@@ -61,6 +66,8 @@ def _planned(job: Job, ask: Ask, run_dir: RunDir, campaign: str) -> tuple[Prepar
         with busy("planning …"):
             prepared = prepare(job, ask, run_dir=run_dir, campaign=campaign, profile=profile_id(os.environ))
         conclude(prepared.plan)
+        if prepared.fresh:
+            tell_planned(prepared.plan)
         return prepared, _preview(prepared.plan, job.limits)
 
 
@@ -90,10 +97,13 @@ def run_job(job: Job, ask: Ask, *, yes: bool, preflight: bool, as_json: bool) ->
         load_settings(os.environ)  # no key, no plan: better now than after the confirmation
     run_dir.create()
     with run_dir.locked():
+        refuse_paused(run_dir, adds=ask.extend)
         with busy("planning …"):
             prepared = prepare(job, ask, run_dir=run_dir, campaign=campaign, profile=profile_id(os.environ))
         plan = prepared.plan
-        settings = Settings(limits=job.limits, safety=job.safety, api=job.api, preflight=preflight)
+        settings = Settings(
+            limits=job.limits, safety=job.safety, api=job.api, notify_url=job.notify.url, preflight=preflight
+        )
         shown = _preview(plan, settings.limits)
         show_plan(shown, chosen=prepared.chosen, already_planned=prepared.already_planned)
         agreed = False
@@ -106,6 +116,8 @@ def run_job(job: Job, ask: Ask, *, yes: bool, preflight: bool, as_json: bool) ->
             kept = "and no plan was kept" if prepared.fresh else f"and the plan in {run_dir.path} stays"
             click.echo(f"Nothing was sent, {kept}.", err=True)
             return ExitCode.STOPPED
+        if prepared.fresh:
+            tell_planned(plan)
         return _send(plan, settings, as_json=as_json)
 
 
@@ -135,6 +147,7 @@ def resume_run(plan: Plan, *, yes: bool, preflight: bool, as_json: bool) -> Exit
     settings = Settings.of(plan.head, preflight=preflight)
     if SIMULATOR_URL in os.environ and plan.head.mode == Mode.SIMULATED:
         settings = settings.unpaced()  # a rehearsal: there is no account whose limit could be passed
+    refuse_paused(plan.run_dir)
     shown = _preview(plan, settings.limits)
     if not _was_started(plan):
         _require_answer(yes=yes)
@@ -150,6 +163,7 @@ def retry_run(plan: Plan, *, expect_recipients: int | None, yes: bool, preflight
     settings = Settings.of(plan.head, preflight=preflight)
     if plan.head.mode != Mode.SIMULATED:
         load_settings(os.environ)  # no key, no part
+    require_going(plan.run_dir)
     with busy("planning …"):
         longer = add_retry(plan, expect_recipients=expect_recipients)
     if longer is None:
@@ -157,10 +171,7 @@ def retry_run(plan: Plan, *, expect_recipients: int | None, yes: bool, preflight
         why = ": what was rejected may have arrived by an earlier attempt" if conclusion.counts.rejected else ""
         click.echo(f"There is nothing to retry{why}; nothing was sent.", err=True)
         return tell(plan, conclusion, as_json=as_json)
-    limits = settings.limits
-    shown = preview_retry(
-        longer, requests_per_minute=limits.requests_per_minute, messages_per_minute=limits.messages_per_minute
-    )
+    shown = _preview(longer, settings.limits, how=preview_retry)
     show_plan(shown)
     agreed = False
     try:
@@ -171,6 +182,7 @@ def retry_run(plan: Plan, *, expect_recipients: int | None, yes: bool, preflight
     if not agreed:
         click.echo("Nothing was sent, and the plan is what it was.", err=True)
         return ExitCode.STOPPED
+    tell_planned(longer)
     return _send(longer, settings, as_json=as_json)
 
 
@@ -179,13 +191,30 @@ def _send(plan: Plan, settings: Settings, *, as_json: bool) -> ExitCode:
         conclusion = conclude(plan)
         click.echo("Everything in this run is settled; nothing was sent.", err=True)
         return tell(plan, conclusion, as_json=as_json)
+    require_going(plan.run_dir)
     _warn_of_another_machine(plan)
-    with (
-        access(Mode(plan.head.mode), os.environ, state=plan.run_dir.simulator) as to,
-        Watcher() as watcher,
-    ):
-        conclusion = run_loop(deliver(plan, to=to, settings=settings, observe=watcher, begin=watcher.begin))
-    return tell(plan, conclusion, as_json=as_json)
+    try:
+        with (
+            access(Mode(plan.head.mode), os.environ, state=plan.run_dir.simulator) as to,
+            Watcher(plan.run_dir.path) as watcher,
+        ):
+            conclusion = run_loop(deliver(plan, to=to, settings=settings, observe=watcher, begin=watcher.begin))
+    except BroadcasterError as error:
+        _announce(plan, settings, code=error.exit_code, why=error.sentence)
+        raise
+    if (took := watcher.ended()) is not None:
+        click.echo(took, err=True)
+    code = tell(plan, conclusion, as_json=as_json)
+    summary = conclusion.summary
+    by_hand = summary["stopped_by"] == StoppedEarly.code
+    _announce(plan, settings, code=code, counts=conclusion.counts, why=summary["why"], by_hand=by_hand)
+    return code
+
+
+def _announce(plan: Plan, settings: Settings, **ended: Any) -> None:
+    """Tell the job's address; what goes wrong with that is one line."""
+    if (wrong := run_loop(announce(plan, url=settings.notify_url, environ=os.environ, **ended))) is not None:
+        click.echo(f"Warning: {wrong}", err=True)
 
 
 def tell(plan: Plan, conclusion: Conclusion, *, as_json: bool) -> ExitCode:
@@ -211,6 +240,7 @@ def tell(plan: Plan, conclusion: Conclusion, *, as_json: bool) -> ExitCode:
         screen.print(f"  {plan.run_dir.manifest}")
     where = shlex.quote(str(plan.run_dir.path))
     if counts.pending or counts.in_doubt:
+        tell_paused(plan.run_dir)
         click.echo(f"To go on: broadcaster resume {where}", err=True)
     if counts.in_doubt:
         click.echo(f"What is in doubt, and what to do about it: broadcaster resolve {where}", err=True)
@@ -224,12 +254,9 @@ def print_json(value: Mapping[str, Any]) -> None:
     click.echo(json.dumps(value, ensure_ascii=False))
 
 
-def _preview(plan: Plan, limits: Limits) -> Preview:
-    return preview(
-        plan,
-        requests_per_minute=limits.requests_per_minute,
-        messages_per_minute=limits.messages_per_minute,
-    )
+def _preview(plan: Plan, limits: Limits, *, how: Callable[..., Preview] = preview) -> Preview:
+    per_minute, source = limit_in_sight(limits, Mode(plan.head.mode), os.environ, state=plan.run_dir.simulator)
+    return how(plan, requests_per_minute=per_minute, messages_per_minute=limits.messages_per_minute, source=source)
 
 
 def _require_answer(*, yes: bool) -> None:

@@ -1,26 +1,18 @@
-"""What people see: the plan before confirming, progress, and the end. All of it goes to stderr."""
+"""What people see before a run sends: the plan, and that something takes a while. All of it goes to stderr."""
 
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
-
-from broadcaster.core import tally
-from broadcaster.core.values import Tally
-from broadcaster.core.words import Status
-from broadcaster.engine.ports import Event, Settled, Waiting
 
 if TYPE_CHECKING:
     from broadcaster.planning.preview import Preview
 
+# Where a limit comes from that nobody wrote down.
+_SOURCES = {"default": " (the default)", "learned": " (learned from the API)"}
 _SHOWN = 6  # countries, kinds of line: the rest is in --json
-_LINE_EVERY_S = 10.0  # where no terminal is watching
 
 
 def console() -> Console:
@@ -34,9 +26,18 @@ def duration(seconds: float) -> str:
         return "less than a second"
     if seconds < 90:  # noqa: PLR2004 - beyond a minute and a half people count in minutes
         return f"{seconds:.0f} s"
+    if seconds < 600:  # noqa: PLR2004 - up to ten minutes, seconds still tell something
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     if seconds < 5400:  # noqa: PLR2004 - beyond an hour and a half in hours
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def words_for_receipts(counts: "dict[str, int]") -> str:
+    """Say what became of accepted deliveries, by the counts of a summary's ``receipts``."""
+    words = [f"{count:,} {status}" for status, count in counts.items() if status != "none"]
+    return " · ".join([*words, f"{counts['none']:,} without a word yet"] if counts.get("none") else words)
 
 
 def show_plan(preview: "Preview", *, chosen: str = "", already_planned: int = 0) -> None:
@@ -63,9 +64,11 @@ def _plan_lines(preview: "Preview", chosen: str, already_planned: int) -> Iterat
         yield "  excluded", f"{count:,} {reason.replace('_', ' ')}"
     yield "recipients", f"{preview.recipients:,}"
     each = "one recipient" if preview.largest_batch == 1 else f"up to {preview.largest_batch:,} recipients"
-    yield "requests", f"{preview.requests:,} ({each} each)"
+    why = f", so that {preview.messages_per_minute:,} messages a minute are used well" if preview.fills_minutes else ""
+    yield "requests", f"{preview.requests:,} ({each} each{why})"
     yield "messages", f"{preview.messages:,}"
-    limits = [f"{preview.requests_per_minute:,} requests a minute"] if preview.requests_per_minute else []
+    source = _SOURCES.get(preview.limit_source, "")
+    limits = [f"{preview.requests_per_minute:,} requests a minute{source}"] if preview.requests_per_minute else []
     limits += [f"{preview.messages_per_minute:,} messages a minute"] if preview.messages_per_minute else []
     yield "time", f"{duration(preview.duration_s)} at {' and '.join(limits) or 'no limit'}"
     if len(preview.by_channels) > 1:
@@ -91,97 +94,6 @@ def _counted(counts: "dict[str, int]") -> str:
     shown = [f"{name} {count:,}" for name, count in islice(counts.items(), _SHOWN)]
     left = len(counts) - len(shown)
     return ", ".join(shown) + (f" and {left} more" if left else "")
-
-
-class Watcher:
-    """Shows progress while a run sends: a bar on a terminal, a line every ten seconds elsewhere."""
-
-    def __init__(self, *, quiet: bool = False) -> None:
-        self._console = console()
-        self._quiet = quiet
-        self._fold: tally.Progress | None = None
-        self._pacer: Any = None
-        self._said: set[str] = set()
-        self._ended = threading.Event()
-        self._lines: threading.Thread | None = None
-        self._bar: Progress | None = None
-        self._task: Any = None
-        self._in_doubt_before = 0
-
-    def begin(self, counts: Tally, line: Any) -> None:
-        """Start with what is known: *counts* before the first message."""
-        total = counts.pending + counts.accepted + counts.rejected + counts.in_doubt
-        self._fold = tally.Progress(
-            total=total, started_s=time.monotonic(), accepted=counts.accepted, rejected=counts.rejected
-        )
-        self._pacer = line.pacer
-        if self._quiet:
-            return
-        if self._console.is_terminal:
-            self._bar = Progress(
-                BarColumn(bar_width=24), TextColumn("{task.description}"), console=self._console, transient=True
-            )
-            self._task = self._bar.add_task("", total=total)
-            self._bar.start()
-            self._show()
-        else:
-            self._lines = threading.Thread(target=self._print_lines, name="progress", daemon=True)
-            self._lines.start()
-
-    def __call__(self, event: Event) -> None:
-        """Hear of an event."""
-        if isinstance(event, Settled) and self._fold is not None:
-            counts = {
-                Status.ACCEPTED: event.accepted,
-                Status.REJECTED: event.rejected,
-                Status.IN_DOUBT: event.in_doubt,
-            }
-            self._fold = self._fold.add(counts, now_s=time.monotonic())
-            if event.earlier_launch:
-                self._once("the API says that an earlier launch of this campaign had sent some of these messages")
-        if isinstance(event, Waiting):
-            self._once(f"waiting: {event.sentence or event.code}")
-        self._show()
-
-    def _once(self, sentence: str) -> None:
-        if sentence not in self._said and not self._quiet:
-            self._said.add(sentence)
-            self._console.print(sentence)
-
-    def _show(self) -> None:
-        if self._bar is not None and self._fold is not None:
-            done = self._fold.total - self._fold.to_go
-            self._bar.update(self._task, completed=done, description=self.line())
-
-    def line(self) -> str:
-        """Say where the run is, in one line."""
-        if self._fold is None:
-            return "starting"
-        now_s = time.monotonic()
-        left_s = self._fold.seconds_left(now_s=now_s)
-        limit = self._pacer.limit_in_force
-        pace = f"limit {limit:,} requests/min" if limit else "no limit"
-        return (
-            f"{self._fold.accepted:,} accepted · {self._fold.rejected:,} rejected · {self._fold.in_doubt:,} in doubt · "
-            f"{self._fold.to_go:,} to go · {self._fold.per_minute(now_s=now_s):,.0f}/min · {pace}"
-            + (f" · {duration(left_s)} left" if left_s else "")
-        )
-
-    def _print_lines(self) -> None:
-        while not self._ended.wait(_LINE_EVERY_S):
-            self._console.print(self.line())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        if self._bar is not None:
-            self._bar.stop()
-        if self._lines is not None:
-            self._lines.join()
 
 
 @contextmanager

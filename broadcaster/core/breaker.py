@@ -111,11 +111,21 @@ def heard(breaker: Breaker, number: int, *, answered: bool, now_s: float, policy
     of requests that left before it opened: they say nothing of the present.
     """
     if breaker.closed:
-        counted = _counted(breaker, answered=answered, now_s=now_s, policy=policy)
+        counted = _counted(breaker, results=1, failures=0 if answered else 1, now_s=now_s, policy=policy)
         return counted if answered or not _fails(counted, policy) else _opened(policy.open_s, now_s=now_s)
     if number != breaker.probe:
         return breaker
     return Breaker() if answered else _opened(min(policy.longest_s, 2 * breaker.open_s), now_s=now_s)
+
+
+def answered(breaker: Breaker, count: int, *, now_s: float, policy: BreakerPolicy) -> Breaker:
+    """Return a closed breaker after *count* answers at once; nothing else can follow from answers."""
+    return _counted(breaker, results=count, failures=0, now_s=now_s, policy=policy)
+
+
+def slot_end_s(now_s: float, *, policy: BreakerPolicy) -> float:
+    """Return until when results count as those of *now_s* do."""
+    return (_slot(now_s, policy) + 1) * policy.span_s / _SLOTS
 
 
 def freed(breaker: Breaker, number: int) -> Breaker:
@@ -123,12 +133,16 @@ def freed(breaker: Breaker, number: int) -> Breaker:
     return replace(breaker, probe=None) if breaker.probe == number else breaker
 
 
-def _counted(breaker: Breaker, *, answered: bool, now_s: float, policy: BreakerPolicy) -> Breaker:
-    slot = math.floor(now_s / policy.span_s * _SLOTS)
+def _slot(now_s: float, policy: BreakerPolicy) -> int:
+    return math.floor(now_s / policy.span_s * _SLOTS)
+
+
+def _counted(breaker: Breaker, *, results: int, failures: int, now_s: float, policy: BreakerPolicy) -> Breaker:
+    slot = _slot(now_s, policy)
     recent = [each for each in breaker.counts if each.slot > slot - _SLOTS]
     last = recent.pop() if recent and recent[-1].slot == slot else _Count(slot)
-    recent.append(_Count(slot, last.results + 1, last.failures + (not answered)))
-    return Breaker(counts=tuple(recent), in_a_row=0 if answered else breaker.in_a_row + 1)
+    recent.append(_Count(slot, last.results + results, last.failures + failures))
+    return Breaker(counts=tuple(recent), in_a_row=breaker.in_a_row + failures if failures else 0)
 
 
 def _fails(breaker: Breaker, policy: BreakerPolicy) -> bool:

@@ -140,6 +140,7 @@ _FORGOTTEN = Row(
     executed=Executed.UNKNOWN,
     sentence="The answer was longer than the API remembers: a repeat would send everything again.",
 )
+_AS_ASKED = Verdict(action=Action.ACCEPT, executed=Executed.YES)
 _UNREADABLE = _doubt("The API said yes in a form that cannot be read.")
 _FOREIGN = _stop(
     ContractBroken,
@@ -208,6 +209,8 @@ def _yes(heard: Heard, *, repeat: Repeat, replay_expected: bool) -> Verdict:
                 code, sentence = "partial", "The answer has no entry for some of the recipients."
             elif heard.replayed and not replay_expected:
                 code, sentence = "replayed", "The same request was sent before by another run of this campaign."
+            else:
+                return _AS_ASKED
             return Verdict(action=Action.ACCEPT, executed=Executed.YES, code=code, sentence=sentence)
         case Shape.FOREIGN:
             return _verdict(_FOREIGN, code="foreign")

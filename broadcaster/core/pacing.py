@@ -1,70 +1,177 @@
-"""Pacing as arithmetic: bucket sizes that keep a sliding minute, and a rate that gives way and climbs back.
+"""Pacing as arithmetic: how a limit is smoothed, which limit is in force, and a rate that gives way and climbs back.
 
-A leaky bucket of capacity ``b`` that loses ``b`` per period lets ``b + 60 b / period`` through in its worst minute. The
-API counts any sixty seconds, so capacity and period are chosen together to keep that sum within the limit, with an
-allowance for requests that arrive a little astray. Reads no clock, waits for nothing.
+A leaky bucket of capacity ``b`` that loses ``b`` per period spreads a limit over its minute; that no minute passes it
+is :mod:`broadcaster.core.window`'s business, which knows what was spent before this bucket was made. Reads no clock,
+waits for nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
-WINDOW_S = 60.0  # the API's limits are per sliding minute
-TICKS_PER_MINUTE = 1200  # one permit at a time up to here: 50 ms; timers cannot keep a shorter beat without loss
-ALLOWANCE_S = 0.6  # one percent of the window: arrivals up to half a second astray stay inside the limit
+from broadcaster.core.window import WINDOW_US
+
+MINUTE_S = 60.0  # the API's limits are per sliding minute
+WINDOW_S = WINDOW_US / 1_000_000  # as long as the window that guards: a bucket that is faster would only wait for it
+# Timers are late by a millisecond or two. A permit on its own loses that from each interval; from an interval of 150 ms
+# downwards that is a percent, and the bucket holds one more, so that a late one costs nothing.
+_TURNS_PER_PERMIT = 400
 _PAUSE_S = 5.0  # when a 429 does not say how long
-_CLIMB = 0.10  # of the configured rate, per minute without a 429
+_CLIMB = 0.10  # of the whole rate, per minute without a 429
+_LARGEST_LIMIT = 1_000_000  # per minute: what claims to be more is no limit but nonsense
+_DIGITS = 12  # of a header's number: a moment has 10
+_OWN_SHARE = 0.5  # of a limit: with less than that, somebody else or another limit was the reason of a 429
 
 
-def bucket(per_minute: int, *, largest: int = 1, allowance_s: float = ALLOWANCE_S) -> tuple[int, float]:
-    """Return capacity and period (in seconds) of a leaky bucket that keeps any minute within *per_minute*.
+class Source(StrEnum):
+    """Where a limit comes from."""
 
-    The capacity is at least *largest*, the most that one turn takes. A limit so tiny that the burst would be more than
-    half of it gets a bucket for one turn a minute: every turn takes the full capacity (see :func:`weight`) and the next
-    waits for all of it to drain. Only if *largest* itself passes the limit can a minute hold more than allowed.
+    CONFIGURED = "configured"
+    DEFAULT = "default"
+    LEARNED = "learned"
+    LIVE = "live"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """The limits in force, for people.
+
+    Attributes:
+        requests_per_minute: ``None`` means no limit.
+        messages_per_minute: ``None`` means no limit.
+        source: where the limit of requests comes from.
+        slowed: it is less than *source* says, because the API asked everybody to be slower; it climbs back.
+    """
+
+    requests_per_minute: int | None
+    messages_per_minute: int | None
+    source: Source
+    slowed: bool = False
+
+
+def bucket(per_minute: int, *, largest: int = 1) -> tuple[int, float]:
+    """Return capacity and period (in seconds) of the leaky bucket that spreads *per_minute* over its minute.
+
+    The capacity is at least *largest*, the most that one turn takes.
 
     Raises:
         ValueError: *per_minute* or *largest* is below 1.
     """
     if per_minute < 1 or largest < 1:
         raise ValueError("A bucket needs a limit and an amount of at least 1")
-    capacity = max(-(-per_minute // TICKS_PER_MINUTE), largest)
-    if _tiny(per_minute, capacity):
-        return capacity, WINDOW_S + allowance_s
-    if capacity == 1:
-        return capacity, (WINDOW_S + allowance_s) / per_minute
-    return capacity, (WINDOW_S + allowance_s) * capacity / (per_minute - capacity)
+    capacity = max(1 + per_minute // _TURNS_PER_PERMIT, largest)
+    return capacity, WINDOW_S * capacity / per_minute
 
 
-def weight(amount: int, *, per_minute: int, capacity: int) -> int:
-    """Return what a turn for *amount* takes of the bucket: all where the limit is tiny, never more than fits."""
-    if amount and _tiny(per_minute, capacity):
-        return capacity
-    return min(amount, capacity)
+# ---- which limit is in force ----------------------------------------------------------------------------------------
 
 
-def _tiny(per_minute: int, capacity: int) -> bool:
-    return per_minute - capacity < capacity
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Everything that is said of the limit of requests per minute; 0 means no limit.
+
+    Attributes:
+        asked: by the job, or the default.
+        chosen: somebody chose it, so that it is a ceiling; a default is only a guess, and gives way to what is learned.
+        live: set by a person at the controls, who knows better than what was learned before.
+        learned: what the API said (since).
+    """
+
+    asked: int
+    chosen: bool = True
+    live: int | None = None
+    learned: int | None = None
+
+    @property
+    def in_force(self) -> tuple[int, Source]:
+        """The limit that holds, and where it comes from. Who chose to have none gets none."""
+        if self.live is not None:
+            asked, source = self.live, Source.LIVE
+        else:
+            asked, source = self.asked, Source.CONFIGURED if self.chosen else Source.DEFAULT
+        if self.learned is None or (source is not Source.DEFAULT and (not asked or asked <= self.learned)):
+            return asked, source
+        return self.learned, Source.LEARNED
+
+    @property
+    def account(self) -> int:
+        """What the account may spend in any minute.
+
+        That somebody slows one run down says nothing of the account, of which another run may use the rest.
+        """
+        per_minute, source = self.in_force
+        return max(per_minute, self.asked) if per_minute and source is Source.LIVE else per_minute
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What an answer's headers say of the limit; ``None`` where they say nothing that makes sense."""
+
+    limit: int | None
+    remaining: int | None
+    reset_s: int | None
+
+
+def told(headers: Mapping[str, str]) -> Told | None:
+    """Read the headers of an answer, by their lower-case names; ``None`` when they say nothing of a limit.
+
+    ``reset_s`` is a moment, in seconds since 1970.
+    """
+    if "x-ratelimit-limit" not in headers and "x-ratelimit-remaining" not in headers:
+        return None
+    limit = _number(headers.get("x-ratelimit-limit"))
+    return Told(
+        limit=limit if limit is not None and 0 < limit <= _LARGEST_LIMIT else None,
+        remaining=_number(headers.get("x-ratelimit-remaining")),
+        reset_s=_number(headers.get("x-ratelimit-reset")),
+    )
+
+
+def is_of_requests(limit: int, *, requests: int, messages: int, messages_limit: int) -> bool:
+    """Return whether the *limit* that a 429 names can be the one of requests.
+
+    The headers do not say of what. It is taken for another one where our own *requests* of the last minute come nowhere
+    near it, and our *messages* explain it.
+
+    Args:
+        limit: as named.
+        requests: spent in the last minute, with the refused one.
+        messages: likewise.
+        messages_limit: the limit of messages in force; 0 when there is none.
+    """
+    if requests >= limit * _OWN_SHARE:
+        return True
+    return messages <= limit and limit != messages_limit
+
+
+def _number(written: str | None) -> int | None:
+    text = (written or "").strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
+
+
+# ---- giving way -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """A limit in force. Times are seconds of one monotonic clock.
+    """A rate. Times are seconds of one monotonic clock.
 
     Attributes:
-        configured: per minute, as the user said; the rate never passes it.
-        per_minute: what is in force.
+        full: per minute, as the limit in force has it; the rate never passes it.
+        per_minute: what is kept at present.
         paused_until_s: nobody sends before.
         calm_since_s: since when no 429 has come, in whole minutes that are not yet paid out.
     """
 
-    configured: int
+    full: int
     per_minute: int
     paused_until_s: float = 0.0
     calm_since_s: float = 0.0
 
     @classmethod
-    def full(cls, configured: int) -> "Rate":
+    def of(cls, per_minute: int) -> "Rate":
         """Return the rate before any 429."""
-        return cls(configured=configured, per_minute=configured)
+        return cls(full=per_minute, per_minute=per_minute)
 
 
 def slowed(rate: Rate, *, retry_after_s: float | None, now_s: float) -> Rate:
@@ -72,24 +179,29 @@ def slowed(rate: Rate, *, retry_after_s: float | None, now_s: float) -> Rate:
 
     Several 429 of one moment count once: while a pause lasts, another 429 can only make it longer.
     """
-    until_s = max(rate.paused_until_s, now_s + (_PAUSE_S if retry_after_s is None else retry_after_s))
-    paused = replace(rate, paused_until_s=until_s, calm_since_s=until_s)
+    paused = paused_for(rate, _PAUSE_S if retry_after_s is None else retry_after_s, now_s=now_s)
     if now_s < rate.paused_until_s:
         return paused
     return replace(paused, per_minute=max(1, rate.per_minute // 2))
 
 
+def paused_for(rate: Rate, seconds: float, *, now_s: float) -> Rate:
+    """Return the rate after a pause from now on, or the longer one that there is already; no slower afterwards."""
+    until_s = max(rate.paused_until_s, now_s + seconds)
+    return replace(rate, paused_until_s=until_s, calm_since_s=until_s)
+
+
 def recovered(rate: Rate, *, now_s: float) -> Rate:
-    """Return the rate after the calm until *now_s*: a tenth of the configured rate more for each whole minute.
+    """Return the rate after the calm until *now_s*: a tenth of the full rate more for each whole minute.
 
     Whole minutes, so that whoever rebuilds a bucket from it does so rarely; asking more often changes nothing.
     """
-    minutes = int((now_s - rate.calm_since_s) // WINDOW_S)
-    if rate.per_minute >= rate.configured or minutes < 1:
+    minutes = int((now_s - rate.calm_since_s) // MINUTE_S)
+    if rate.per_minute >= rate.full or minutes < 1:
         return rate
-    step = max(1, round(rate.configured * _CLIMB))
+    step = max(1, round(rate.full * _CLIMB))
     return replace(
         rate,
-        per_minute=min(rate.configured, rate.per_minute + minutes * step),
-        calm_since_s=rate.calm_since_s + minutes * WINDOW_S,
+        per_minute=min(rate.full, rate.per_minute + minutes * step),
+        calm_since_s=rate.calm_since_s + minutes * MINUTE_S,
     )

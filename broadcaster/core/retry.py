@@ -72,5 +72,7 @@ def taken(budget: RetryBudget) -> RetryBudget:
 
 def given_back(budget: RetryBudget, *, repeated: bool) -> RetryBudget:
     """Return what is left after a batch was accepted, *repeated* or at its first attempt."""
+    if budget.left == budget.most:
+        return budget  # the usual case
     back = budget.in_the_end if repeated else budget.at_once
     return replace(budget, left=min(budget.most, budget.left + back))

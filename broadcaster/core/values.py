@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
-from broadcaster.core.words import Action, Channel, Decision, Executed, Mode, Shape, State
+from broadcaster.core.words import Action, Channel, Decision, Executed, Mode, Shape, State, Steering
 from broadcaster.errors import BroadcasterError
 
 
@@ -107,12 +108,18 @@ class Reply:
     @property
     def server_us(self) -> int | None:
         """The server's own time, from the ``Date`` header; ``None`` when it does not say."""
-        try:
-            date = parsedate_to_datetime(self.headers["date"])
-            # HTTP dates are UTC, also when they name no zone.
-            return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()) * 1_000_000
-        except (KeyError, ValueError):
-            return None
+        written = self.headers.get("date")
+        return None if written is None else _http_date_us(written)
+
+
+@lru_cache(maxsize=4)  # every answer of a second says the same
+def _http_date_us(written: str) -> int | None:
+    try:
+        date = parsedate_to_datetime(written)
+    except ValueError:
+        return None
+    # HTTP dates are UTC, also when they name no zone.
+    return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()) * 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +157,7 @@ class Heard:
     retry_after_s: float | None = None
     request_id: str = ""
     replayed: str = ""  # the first request's id when the answer comes from the idempotency cache ("?" if not named)
+    missing: int = 0  # deliveries that a partial answer has no entry for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,12 +238,15 @@ class Child:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """What a person decided about a batch in doubt, when and why."""
+    """What a person decided, when and why: about a batch in doubt, or, without a ``batch``, an order to the run.
+
+    ``note`` is the person's own word; of a rate it is the requests per minute.
+    """
 
     at_us: int
     who: str
-    what: Decision
-    batch: int
+    what: Decision | Steering
+    batch: int | None
     note: str = ""
 
 

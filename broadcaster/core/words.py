@@ -63,6 +63,14 @@ class Decision(StrEnum):
     SKIP = auto()
 
 
+class Steering(StrEnum):
+    """What a person orders of a run while it works."""
+
+    PAUSE = auto()
+    GO = auto()
+    RATE = auto()
+
+
 class Action(StrEnum):
     """What to do after an attempt."""
 

@@ -7,6 +7,7 @@ is never starved by small ones.
 """
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
 
 from broadcaster.clock import Clock
@@ -21,7 +22,7 @@ class Drained(Exception):
     """The run drains: no turn, no claim, nothing was sent."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Wish:
     batch: Batch
     needs_claim: bool
@@ -40,7 +41,8 @@ class Dispatcher:
         self._clock = clock
         self._stop = stop
         self._server_time = server_time
-        self._line: asyncio.Queue[_Wish] = asyncio.Queue()  # bounded by the number of senders: one wish each
+        self._line: deque[_Wish] = deque()  # bounded by the number of senders: one wish each
+        self._arrived = asyncio.Event()
 
     async def admit(self, batch: Batch, *, needs_claim: bool) -> Claim | None:
         """Return when the batch's bytes may leave; the new claim when one was needed.
@@ -49,37 +51,32 @@ class Dispatcher:
             Drained: when the run drains first.
         """
         granted: asyncio.Future[Claim | None] = asyncio.get_running_loop().create_future()
-        await self._line.put(_Wish(batch, needs_claim, granted))
+        self._line.append(_Wish(batch, needs_claim, granted))
+        self._arrived.set()
         return await granted
 
     async def run(self) -> None:
         """Serve the line until cancelled."""
         while True:
-            group = [await self._line.get()]
-            if not await self._turn(group[0].batch):
-                self._refuse(group)
+            while not self._line:
+                self._arrived.clear()
+                await self._arrived.wait()
+            first = self._line.popleft()
+            if not await self._turn(first.batch):
+                self._refuse(first)
                 continue
-            while not self._line.empty():
-                following = self._line.get_nowait()
-                if not (self._guard.closed and self._budget.ready(following.batch.deliveries)):
-                    # It was taken out of the line, so it is served next: before anybody who came later.
-                    await self._grant(group)
-                    group = [following]
-                    if not await self._turn(following.batch):
-                        self._refuse(group)
-                        group = []
-                        break
-                    continue
-                await self._budget.turn(following.batch.deliveries)
-                group.append(following)
+            group = [first]
+            # A breaker that is not closed lets one pass at a time.
+            while self._line and self._guard.closed and await self._budget.at_once(self._line[0].batch.deliveries):
+                group.append(self._line.popleft())
             await self._grant(group)
 
     async def _turn(self, batch: Batch) -> bool:
         """Wait until the guard and the limit let *batch* pass, but not beyond a drain; return whether both did."""
         while await self._guard.passes(batch.id):
-            if self._budget.ready(batch.deliveries):
-                await self._budget.turn(batch.deliveries)
-            elif not await self._stop.unless_drained(self._budget.turn(batch.deliveries)):
+            if not await self._budget.at_once(batch.deliveries) and not await self._stop.unless_drained(
+                self._budget.turn(batch.deliveries)
+            ):
                 return False
             if self._guard.holds(batch.id):
                 return True
@@ -104,7 +101,6 @@ class Dispatcher:
             else:
                 wish.granted.set_result(claims.get(wish.batch.id))
 
-    def _refuse(self, group: list[_Wish]) -> None:
-        for wish in group:
-            if not wish.granted.done():
-                wish.granted.set_exception(Drained())
+    def _refuse(self, wish: _Wish) -> None:
+        if not wish.granted.done():
+            wish.granted.set_exception(Drained())

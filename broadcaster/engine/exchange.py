@@ -12,6 +12,7 @@ from broadcaster.core.words import Action, Executed
 from broadcaster.engine.ports import Budget, Observe, Send, Waiting
 from broadcaster.engine.retrying import persist
 from broadcaster.engine.stop import Stop
+from broadcaster.errors import StoppedEarly
 from broadcaster.operations.envelope import hear_error, retry_after_s
 
 _SLOWER = 429
@@ -49,15 +50,24 @@ class Exchange:
         self._rand = rand
 
     async def __call__(self, request: Request) -> Reply | Lost | Unsent:
-        """Return the answer that decides, or the last of those that do not."""
+        """Return the answer that decides, or the last of those that do not.
+
+        Raises:
+            StoppedEarly: the run drains before the limit lets the request pass.
+        """
         began_s = self._clock.monotonic()
         answered = False
 
         async def attempt() -> Reply | Lost | Unsent:
             nonlocal answered
-            await self._budget.turn(request.messages)
+            if not await self._budget.at_once(request.messages) and not await self._stop.unless_drained(
+                self._budget.turn(request.messages)
+            ):
+                raise StoppedEarly("stopped while it waited for the account's limit")
             result = await self._send(request)
             answered = isinstance(result, Reply)
+            if isinstance(result, Reply):
+                self._budget.hear(result)
             return result
 
         def give_up() -> bool:

@@ -8,9 +8,20 @@ silence longer than the run's patience, because nobody else would notice it whil
 
 import asyncio
 import math
+from collections.abc import Callable
 
 from broadcaster.clock import Clock
-from broadcaster.core.breaker import Breaker, freed, heard, holds, left_s, may_pass, passed
+from broadcaster.core.breaker import (
+    Breaker,
+    answered,
+    freed,
+    heard,
+    holds,
+    left_s,
+    may_pass,
+    passed,
+    slot_end_s,
+)
 from broadcaster.core.retry import given_back, taken
 from broadcaster.core.values import Lost, Reply, Unsent
 from broadcaster.engine.ports import Observe, Waiting
@@ -27,15 +38,27 @@ _TICK_S = 0.001  # no wait is shorter: a rest below the clock's resolution would
 class Guard:
     """What all senders of a run know together of the API's health."""
 
-    def __init__(self, *, terms: Terms, senders: int, stop: Stop, observe: Observe, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        terms: Terms,
+        senders: int,
+        stop: Stop,
+        observe: Observe,
+        clock: Clock,
+        held_s: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self._policy = terms.breaker.among(senders)
         self._give_up_after_s = terms.give_up_after_s
         self._stop = stop
         self._observe = observe
         self._clock = clock
+        self._held_s = held_s  # seconds in which people paused the run: whoever asks nothing hears nothing
         self._breaker = Breaker()
+        self._answers = 0  # of the slot that lasts until _slot_end_s, not yet in the breaker: the usual case is cheap
+        self._answered_s = self._slot_end_s = 0.0
         self._retries = terms.retry_budget
-        self._silent_since_s: float | None = None  # the first failure since the API last answered
+        self._silent_since_s: float | None = None  # the first failure since the API last answered, by _awake_s
         self._decided = asyncio.Event()  # no probe is on its way
 
     def __repr__(self) -> str:
@@ -60,7 +83,7 @@ class Guard:
                 self._become(passed(self._breaker, batch, now_s=now_s))
                 return True
             if self._breaker.probe is None:
-                rest_s = min(left_s(self._breaker, now_s=now_s), self._patience_s(now_s))
+                rest_s = min(left_s(self._breaker, now_s=now_s), self._patience_s())
                 await self._stop.sleep(max(_TICK_S, rest_s))
                 self.give_up_if_silent()
             else:
@@ -73,7 +96,8 @@ class Guard:
 
     def leave(self, batch: int) -> None:
         """Hear that *batch* is not on its way any more, whatever became of it. Harmless when said twice."""
-        self._become(freed(self._breaker, batch))
+        if self._breaker.probe is not None:
+            self._become(freed(self._breaker, batch))
 
     async def _until_decided(self) -> None:
         await self._decided.wait()
@@ -89,26 +113,47 @@ class Guard:
 
     def hear(self, batch: int, result: Reply | Lost | Unsent) -> None:
         """Take the result of *batch*'s request. Any status below 500 shows that the API lives."""
-        answered = isinstance(result, Reply) and result.status < _SERVER_ERROR
+        alive = isinstance(result, Reply) and result.status < _SERVER_ERROR
         now_s, was_closed = self._clock.monotonic(), self.closed
-        if answered:
+        if alive:
             self._silent_since_s = None
+            if was_closed and not self._breaker.in_a_row:
+                self._count_answer(now_s)
+                return
         elif self._silent_since_s is None:
-            self._silent_since_s = now_s
-        self._become(heard(self._breaker, batch, answered=answered, now_s=now_s, policy=self._policy))
+            self._silent_since_s = self._awake_s()
+        self._take_answers_in()
+        self._become(heard(self._breaker, batch, answered=alive, now_s=now_s, policy=self._policy))
         if was_closed and not self.closed and not self._stop.draining:  # once, and not with every probe that fails
             self._observe(Waiting(code=BREAKER, sentence=_OPENED, wait_s=self._breaker.open_s))
 
+    def _count_answer(self, now_s: float) -> None:
+        if now_s >= self._slot_end_s:
+            self._take_answers_in()
+            self._slot_end_s = slot_end_s(now_s, policy=self._policy)
+        self._answers += 1
+        self._answered_s = now_s
+
+    def _take_answers_in(self) -> None:
+        if self._answers:
+            counted, self._answers = self._answers, 0
+            self._become(answered(self._breaker, counted, now_s=self._answered_s, policy=self._policy))
+
     def give_up_if_silent(self) -> None:
         """Drain the run when the API has not answered for longer than its patience."""
-        now_s = self._clock.monotonic()
-        if self._silent_since_s is not None and now_s - self._silent_since_s >= self._give_up_after_s:
-            minutes = (now_s - self._silent_since_s) / 60
+        awake_s = self._awake_s()
+        if self._silent_since_s is not None and awake_s - self._silent_since_s >= self._give_up_after_s:
+            minutes = (awake_s - self._silent_since_s) / 60
             self._stop.drain(Unreachable(f"the API has not answered for {minutes:.0f} minutes"))
 
-    def _patience_s(self, now_s: float) -> float:
+    def _patience_s(self) -> float:
         """Return how much longer the silence may last."""
-        return math.inf if self._silent_since_s is None else self._give_up_after_s - (now_s - self._silent_since_s)
+        since_s = self._silent_since_s
+        return math.inf if since_s is None else self._give_up_after_s - (self._awake_s() - since_s)
+
+    def _awake_s(self) -> float:
+        """Return the time on a clock that stands still while people pause the run."""
+        return self._clock.monotonic() - self._held_s()
 
     # ---- repeating --------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from broadcaster.core.values import Attempt, Blame, Child, Claim, Lost, Outcome, Reply, Request, Unsent, Verdict
+from broadcaster.core.control import Order
+from broadcaster.core.values import (
+    Attempt,
+    Blame,
+    Child,
+    Claim,
+    Instant,
+    Lost,
+    Outcome,
+    Reply,
+    Request,
+    Unsent,
+    Verdict,
+)
+from broadcaster.core.window import Ceilings, Known, Turn
 
 
 class Send(Protocol):
@@ -23,11 +37,42 @@ class Budget(Protocol):
     async def turn(self, messages: int) -> None:
         """Return when one request with so many messages may leave; first come, first served."""
 
-    def ready(self, messages: int) -> bool:
-        """Return whether :meth:`turn` would return at once."""
+    async def at_once(self, messages: int) -> bool:
+        """Take a turn if it needs no wait; return whether it was taken."""
+
+    def hear(self, reply: Reply) -> None:
+        """Hear what an answer's headers say of the limit; to be called before :meth:`throttled` of the same answer."""
 
     def throttled(self, verdict: Verdict) -> None:
         """Hear that the API said "slower": everybody pauses, and goes on at a lower rate."""
+
+
+class Window(Protocol):
+    """What an account spent in the last minute, by whatever run on this machine, and what is known of its limit."""
+
+    def take(self, messages: int, *, ceilings: Ceilings, patient: bool) -> Turn:
+        """Write one request with so many messages down, if the last minute has room for it.
+
+        A *patient* caller asks until it gets its turn or withdraws.
+        """
+
+    def withdraw(self) -> None:
+        """Hear that nobody waits any more."""
+
+    def belongs_to(self, pool: str) -> Known:
+        """Hear whose limit it is: what was spent before is that account's."""
+
+    def learn(self, limit: int) -> None:
+        """Keep the limit of requests that the API names."""
+
+    def pause(self, seconds: float) -> None:
+        """Let every run of the account wait."""
+
+    def spent(self) -> tuple[int, int]:
+        """Return requests and messages of the account's last minute."""
+
+    def correct(self, *, limit: int, remaining: int, asked_at: Instant) -> bool:
+        """Write down what was spent elsewhere, by what the API says is left; return whether that was anything new."""
 
 
 class Journal(Protocol):
@@ -48,12 +93,17 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """Deliveries got their status, durably. ``earlier_launch``: accepted, but not by anything this journal sent."""
+    """A request ended, and its deliveries got their status, durably.
+
+    ``earlier_launch``: accepted, but not by anything this journal sent. ``born``: requests that follow from it, for
+    those of its deliveries that have no status yet.
+    """
 
     accepted: int = 0
     rejected: int = 0
     in_doubt: int = 0
     earlier_launch: int = 0
+    born: int = 0
     code: str = ""
     sentence: str = ""
 
@@ -67,7 +117,22 @@ class Waiting:
     wait_s: float
 
 
-Event = Settled | Waiting
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordered:
+    """What a person ordered of the run is in force."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noticed:
+    """Something that people should know; the run goes on as before."""
+
+    code: str
+    sentence: str
+
+
+Event = Settled | Waiting | Ordered | Noticed
 
 
 class Observe(Protocol):

@@ -53,20 +53,32 @@ def attempt_of(batch: Batch, tried: Try, history: History) -> Attempt:
     )
 
 
-def outcome_of(batch: Batch, state: State, tried: Try, history: History, clock: Clock) -> Outcome:
-    """Return how a batch was settled, as the journal keeps it; an answer is added by whoever has one."""
+def outcome_of(
+    batch: Batch,
+    state: State,
+    tried: Try,
+    history: History,
+    clock: Clock,
+    *,
+    answer: bytes | None = None,
+    missing: int = 0,
+) -> Outcome:
+    """Return how a batch was settled, as the journal keeps it, with the *answer* that accepts it."""
     heard = tried.heard
+    now_us = clock.reading()[0]
     replayed = heard.replayed if heard else ""
     elsewhere = state is State.ACCEPTED and replayed and not history.doubtful
     return Outcome(
         batch=batch.id,
         state=state,
         attempts=history.attempts,
-        first_us=history.first_us or clock.reading()[0],
-        settled_us=clock.reading()[0],
+        first_us=history.first_us or now_us,
+        settled_us=now_us,
         http=heard.status if heard else None,
         code=EARLIER_LAUNCH if elsewhere else tried.verdict.code,
         sentence=tried.verdict.sentence,
         request_id=heard.request_id if heard else "",
         replayed=replayed,
+        answer=answer,
+        missing=missing,
     )

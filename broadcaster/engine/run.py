@@ -42,6 +42,7 @@ async def execute(
     server_us: int | None,
     rand: Callable[[], float],
     answer_row: float | None = None,
+    held_s: Callable[[], float] = lambda: 0.0,
 ) -> Shared:
     """Deliver *tasks* until they end or the run is stopped; then ``stop.because`` tells why, if anything is left.
 
@@ -60,6 +61,7 @@ async def execute(
         server_us: the API's time as just heard, or ``None``.
         rand: uniform in [0, 1), for jitter.
         answer_row: bytes per delivery of the largest answer of an earlier launch, if there was any.
+        held_s: seconds that people have paused the run so far; they are no silence of the API.
 
     Returns:
         What the senders know at the end.
@@ -69,7 +71,7 @@ async def execute(
     """
     work = Work(room=2 * concurrency, stop=stop)
     server_time = ServerTime(clock=clock, told_us=server_us)
-    guard = Guard(terms=terms, senders=concurrency, stop=stop, observe=observe, clock=clock)
+    guard = Guard(terms=terms, senders=concurrency, stop=stop, observe=observe, clock=clock, held_s=held_s)
     line = Dispatcher(budget=budget, guard=guard, journal=journal, clock=clock, stop=stop, server_time=server_time)
     shared = Shared(server_time=server_time, next_child=next_child, bisections=terms.bisections, answer_row=answer_row)
     sender = Sender(

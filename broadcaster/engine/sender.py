@@ -87,17 +87,11 @@ class Sender:
         first_us = task.claim.since.wall_us if task.claim else None
         history = History(attempts=task.attempts, claim=task.claim, first_us=first_us)
 
-        async def attempt() -> Try:
-            try:
-                return await self._attempt(batch, request, history)
-            finally:
-                self._guard.leave(batch.id)  # also when nothing was sent, or the run was cancelled
-
-        tried = await attempt()
+        tried = await self._attempt(batch, request, history)
         if tried.verdict.action is Action.REPEAT:
             tried = await persist(
                 tried,
-                attempt,
+                lambda: self._attempt(batch, request, history),
                 unfinished=lambda each: each.verdict.action is Action.REPEAT,
                 delay_s=self._delay_s,
                 sleep=self._stop.sleep,
@@ -108,6 +102,12 @@ class Sender:
     # ---- one attempt ------------------------------------------------------------------------------------------------
 
     async def _attempt(self, batch: Batch, request: Request, history: History) -> Try:
+        try:
+            return await self._try(batch, request, history)
+        finally:
+            self._guard.leave(batch.id)  # also when nothing was sent, or the run was cancelled
+
+    async def _try(self, batch: Batch, request: Request, history: History) -> Try:
         refusal = self._may_not_repeat(batch, history)
         if refusal is not None:
             return Try(verdict=refusal)
@@ -165,6 +165,7 @@ class Sender:
     def _hear(self, batch: Batch, result: Reply | Lost | Unsent, verdict: Verdict) -> None:
         if isinstance(result, Reply):
             self._shared.server_time.hear(result.server_us)
+            self._budget.hear(result)
         self._guard.hear(batch.id, result)
         if verdict.throttled:
             self._budget.throttled(verdict)
@@ -214,9 +215,10 @@ class Sender:
             raise TypeError(tried)
         self._guard.accepted(repeated=history.attempts > 1)
         elsewhere = bool(heard.replayed) and not history.doubtful
-        missing = self._terms.operation.read(batch, reply.body).missing
-        outcome = outcome_of(batch, State.ACCEPTED, tried, history, self._clock)
-        await self._journal.settle(replace(outcome, answer=reply.body, missing=missing))
+        missing = heard.missing
+        await self._journal.settle(
+            outcome_of(batch, State.ACCEPTED, tried, history, self._clock, answer=reply.body, missing=missing)
+        )
         self._shared.alone = False
         self._shared.largest_answer_row = max(self._shared.largest_answer_row or 0, len(reply.body) / batch.deliveries)
         accepted = batch.deliveries - missing
@@ -235,7 +237,7 @@ class Sender:
         await self._journal.settle(
             outcome_of(batch, State.SPLIT, tried, history, self._clock), [child for child, _ in born], blames
         )
-        self._tell(tried, rejected=len(blames) * len(batch.channels))
+        self._tell(tried, rejected=len(blames) * len(batch.channels), born=len(born))
         return [Task(batch=each) for _, each in born]
 
     def _child(self, parent: Batch, positions: tuple[int, ...], *, cause: str) -> tuple[Child, Batch]:
@@ -261,7 +263,14 @@ class Sender:
             await self._journal.release(batch.id)
 
     def _tell(
-        self, tried: Try, *, accepted: int = 0, rejected: int = 0, in_doubt: int = 0, earlier_launch: int = 0
+        self,
+        tried: Try,
+        *,
+        accepted: int = 0,
+        rejected: int = 0,
+        in_doubt: int = 0,
+        earlier_launch: int = 0,
+        born: int = 0,
     ) -> None:
         self._observe(
             Settled(
@@ -269,6 +278,7 @@ class Sender:
                 rejected=rejected,
                 in_doubt=in_doubt,
                 earlier_launch=earlier_launch,
+                born=born,
                 code=tried.verdict.code,
                 sentence=tried.verdict.sentence,
             )

@@ -23,8 +23,10 @@ class ServerTime:
 
         An earlier time than the one counted on is that of an answer that was long on its way: it is not taken.
         """
+        if told_us is None or (self._told_us is not None and told_us <= self._told_us):
+            return  # the usual case: many answers of one second
         known_us = self.now_us()
-        if told_us is not None and (known_us is None or told_us > known_us):
+        if known_us is None or told_us > known_us:
             self._told_us = told_us
             self._at, self._at_s = self._present()
 

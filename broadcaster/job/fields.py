@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from broadcaster.core.words import Channel
 from broadcaster.job.regions import REGIONS
+from broadcaster.job.settings import notify_url_fault
 from broadcaster.job.template import parse_template
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -55,15 +56,21 @@ def _only(predicate: Callable[[str], object]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def seconds(text: str) -> float | None:
+    """Return a duration such as 250ms, 4s, 10m or 24h in seconds; ``None``: it is none, or nothing."""
+    found = _DURATION.fullmatch(text)
+    return None if found is None or int(found[1]) == 0 else int(found[1]) * _UNITS_S[found[2]]
+
+
 def _seconds(value: Any) -> float:
-    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if found is None or int(found[1]) == 0:
+    found = seconds(value) if isinstance(value, str) else None
+    if found is None:
         raise PydanticCustomError("not_allowed", "not allowed")
-    return int(found[1]) * _UNITS_S[found[2]]
+    return found
 
 
-def _written(seconds: float) -> str:
-    return f"{seconds:.0f}s" if seconds.is_integer() else f"{seconds * 1000:.0f}ms"
+def _written(duration_s: float) -> str:
+    return f"{duration_s:.0f}s" if duration_s.is_integer() else f"{duration_s * 1000:.0f}ms"
 
 
 def _is_campaign(text: str) -> bool:
@@ -123,6 +130,13 @@ def _template(value: str) -> str:
     return value
 
 
+def _notify_url(value: str) -> str:
+    """Refuse what is no address to notify, without a word of it: it may hold a secret."""
+    if value and (why := notify_url_fault(value)) is not None:
+        raise refuse(why)
+    return value
+
+
 def whole(low: int, high: int | None = None) -> Any:
     """Return what pydantic is to know of a whole number between two bounds, both allowed."""
     text = f"a whole number from {low} to {high}" if high is not None else f"a whole number, {low} or more"
@@ -148,6 +162,11 @@ Duration = Annotated[
 ]
 """Seconds; written with a unit in the file and in dumps."""
 
+NotifyUrl = Annotated[
+    str,
+    AfterValidator(_notify_url),
+    Field(strict=True, repr=False, description="an address such as https://example.com/hook"),
+]
 Text = Annotated[str, Field(strict=True, min_length=1, description="text, not empty")]
 Column = Annotated[str, _only(str.strip), Field(strict=True, description="the name of a column")]
 Campaign = Annotated[

@@ -20,6 +20,7 @@ from broadcaster.job.fields import (
     Delimiter,
     Duration,
     Encoding,
+    NotifyUrl,
     PathList,
     Paths,
     Region,
@@ -154,9 +155,9 @@ class Api(_Table):
 
 
 class Notify(_Table):
-    """Whom to tell: reserved."""
+    """Whom to tell how a run ended; the address may hold a secret and is shown nowhere."""
 
-    url: Annotated[str, Field(strict=True, description="text"), later("")] = ""
+    url: NotifyUrl = ""
 
 
 class Job(_Table):

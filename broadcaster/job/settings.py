@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 from broadcaster.errors import ConfigError
 
 DEFAULT_BASE_URL = "https://api.sent.dm"
+NOTIFY_SECRET = "SENT_NOTIFY_SECRET"  # noqa: S105 - the name of a variable
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PRINTABLE = re.compile(r"[!-~]+")  # ASCII without space: all that an HTTP header carries unchanged
@@ -74,10 +75,19 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         ConfigError: naming the variable that is missing or not usable, never its content.
     """
     return Settings(
-        base_url=_base_url(environ.get("SENT_BASE_URL", "").strip() or DEFAULT_BASE_URL),
+        base_url=base_url(environ),
         key=_key(environ),
         profile_id=profile_id(environ),
     )
+
+
+def base_url(environ: Mapping[str, str]) -> str:
+    """Return the address of the API, without path and trailing slash.
+
+    Raises:
+        ConfigError: the variable is no such address.
+    """
+    return _base_url(environ.get("SENT_BASE_URL", "").strip() or DEFAULT_BASE_URL)
 
 
 def _key(environ: Mapping[str, str]) -> Secret:
@@ -121,7 +131,7 @@ def _base_url(text: str) -> str:
         raise ConfigError("SENT_BASE_URL is not an address such as https://api.sent.dm")
     if _has_more_than_a_host(url, text):
         raise ConfigError("SENT_BASE_URL: only scheme, host and port are allowed, no user, path or query")
-    if url.scheme == "http" and not _is_loopback(host):
+    if url.scheme == "http" and not is_loopback(host):
         raise ConfigError("SENT_BASE_URL: http is only allowed for this machine itself; use https")
     shown = f"[{host}]" if ":" in host else host
     return f"{url.scheme}://{shown}" if port is None else f"{url.scheme}://{shown}:{port}"
@@ -131,13 +141,50 @@ def _has_more_than_a_host(url: SplitResult, text: str) -> bool:
     return url.path not in {"", "/"} or any(mark in text for mark in "?#@\\")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether *host*, a name or an address without brackets, is this machine itself."""
     if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def notify_url(environ: Mapping[str, str], *, job: str) -> str:
+    """Return whom to tell how a run ended: ``SENT_NOTIFY_URL``, else the *job*'s address; empty for nobody.
+
+    Raises:
+        ConfigError: the variable is no such address.
+    """
+    text = environ.get("SENT_NOTIFY_URL", "").strip()
+    if not text:
+        return job
+    if (why := notify_url_fault(text)) is not None:
+        raise ConfigError(f"SENT_NOTIFY_URL: {why}")
+    return text
+
+
+def notify_secret(environ: Mapping[str, str]) -> Secret | None:
+    """Return what notifications are signed with, as it was given; ``None``: they are not signed."""
+    text = environ.get(NOTIFY_SECRET, "").strip()
+    return Secret(text) if text else None
+
+
+def notify_url_fault(text: str) -> str | None:
+    """Return why *text* is no address for notifications, or ``None``; never what it holds, which may be a secret."""
+    if not _PRINTABLE.fullmatch(text):
+        return "an address has no spaces and no characters beyond ASCII"
+    try:
+        url = urlsplit(text)
+        valid = url.scheme in {"http", "https"} and url.hostname and url.port != 0
+    except ValueError:  # a port that is none, half an IPv6 address
+        valid = False
+    if not valid:
+        return "it is not an address such as https://example.com/hook"
+    if url.scheme == "http" and not is_loopback(str(url.hostname)):
+        return "http is only allowed for this machine itself; use https"
+    return None
 
 
 def profile_id(environ: Mapping[str, str]) -> str | None:

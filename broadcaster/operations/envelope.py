@@ -22,6 +22,7 @@ LONGEST_RETRY_AFTER_S = 3600.0
 _LONGEST_SENTENCE = 300  # characters: enough for a sentence, too short for a page of HTML
 
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_SLOWER = 429
 _SECONDS = re.compile(r"\d{1,15}(\.\d+)?", re.ASCII)
 _RECIPIENT = re.compile(r"(?:\$\.?)?(?:(?:body|request)\.)?to(?:[\[.](\d+)\]?(?:[.\[].*)?)?", re.IGNORECASE)
 _FIELD = re.compile(r"(?:\$\.?)?(?:(?:body|request)\.)?([A-Za-z_]+)", re.IGNORECASE)
@@ -88,13 +89,15 @@ def retry_after_s(reply: Reply) -> float | None:
     ``Retry-After`` may be seconds or an HTTP date; a 429 without it may name the end of its window instead. Moments are
     compared with the API's own clock where the answer tells it.
     """
-    now_s = (reply.server_us or reply.ended.wall_us) / 1_000_000
     value = reply.headers.get("retry-after", "").strip()
+    if not value and reply.status != _SLOWER:
+        return None
+    now_s = (reply.server_us or reply.ended.wall_us) / 1_000_000
     if _SECONDS.fullmatch(value):
         wait_s = float(value)
     elif (at_s := _date_s(value)) is not None:
         wait_s = at_s - now_s
-    elif reply.status == 429 and _SECONDS.fullmatch(  # noqa: PLR2004 - elsewhere the window is not what we wait for
+    elif reply.status == _SLOWER and _SECONDS.fullmatch(  # elsewhere the window is not what we wait for
         reset := reply.headers.get("x-ratelimit-reset", "").strip()
     ):
         wait_s = float(reset) - now_s

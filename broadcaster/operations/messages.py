@@ -67,14 +67,14 @@ def hear(batch: Batch, reply: Reply) -> Heard:
     """Return what the classification may know of a reply."""
     if not 200 <= reply.status < 300:  # noqa: PLR2004 - the success class
         return hear_error(batch.to, reply)
-    shape, reading, meta = _understand(batch, reply.body)
-    del reading  # read again when the manifest is built: an answer is stored as received
+    shape, reading, meta = _understand(batch, reply.body)  # read again for the manifest: it is stored as received
     return Heard(
         status=reply.status,
         shape=shape,
         retry_after_s=retry_after_s(reply),
         request_id=request_id(meta, reply.headers),
         replayed=replayed(reply.headers),
+        missing=reading.missing if reading is not None else 0,
     )
 
 
@@ -99,30 +99,27 @@ def _understand(batch: Batch, body: bytes) -> tuple[Shape, Reading | None, objec
     if not answer.success:
         return Shape.UNREADABLE, None, answer.meta
     rows = answer.data.recipients
-    ids = [row.message_id for row in rows if row.message_id]
+    ids = tuple([row.message_id for row in rows if row.message_id])
     if len(set(ids)) != len(ids):
         return Shape.FOREIGN, None, answer.meta
-    reading = _in_order(batch, rows) if len(ids) == batch.deliveries == len(rows) else None
-    if reading is None:
-        reading = _matched(batch, rows)
+    if len(ids) == batch.deliveries == len(rows) and _in_order(batch, rows):
+        return Shape.WHOLE, Reading(message_ids=ids, server_to={}), answer.meta
+    reading = _matched(batch, rows)
     if reading is None:
         return Shape.FOREIGN, None, answer.meta
     return (Shape.PARTIAL if reading.missing else Shape.WHOLE), reading, answer.meta
 
 
-def _in_order(batch: Batch, rows: Sequence[_Row]) -> Reading | None:
-    """Match rows that stand as they were asked for, which is the usual case, without any look-up."""
-    if len(batch.channels) == 1:
-        channel = batch.channels[0]
-        for row, to in zip(rows, batch.to, strict=True):
-            if row.to != to or not _fits(row.channel, channel, alone=True):
-                return None
-    else:
-        asked = ((to, channel) for to in batch.to for channel in batch.channels)
-        for row, (to, channel) in zip(rows, asked, strict=True):
-            if row.to != to or not _fits(row.channel, channel, alone=False):
-                return None
-    return Reading(message_ids=tuple(row.message_id for row in rows), server_to={})
+def _in_order(batch: Batch, rows: Sequence[_Row]) -> bool:
+    """Say whether as many rows as deliveries stand as they were asked for, which is the usual case."""
+    width = len(batch.channels)
+    for offset, channel in enumerate(batch.channels):
+        few = rows[offset::width]
+        if tuple([row.to for row in few]) != batch.to:
+            return False
+        if not all(_fits(written, channel, alone=width == 1) for written in {row.channel for row in few}):
+            return False
+    return True
 
 
 def _fits(answered: str | None, asked: Channel, *, alone: bool) -> bool:

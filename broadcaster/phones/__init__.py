@@ -27,6 +27,7 @@ carrier) are undecided. That the rest is exact is tested by comparison (``tests/
 with default regions of every kind, since a slip in what one region does shows in no other.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -39,11 +40,25 @@ from numpy.typing import NDArray
 from broadcaster.phones.judge import FAULTS, Fault, judge
 from broadcaster.phones.shelf import current_shelf
 
-__all__ = ["FAULTS", "Digits", "Fault", "Numbers", "distinct", "format_e164", "mask", "normalise", "parse_number"]
+__all__ = [
+    "FAULTS",
+    "Digits",
+    "Fault",
+    "Numbers",
+    "distinct",
+    "format_e164",
+    "mask",
+    "mask_in",
+    "normalise",
+    "parse_number",
+]
 
 Digits = NDArray[np.int64]
 """E.164 numbers without their plus; 0 is no number."""
 
+_IN_TEXT = re.compile(
+    r"\+[1-9]\d{6,14}(?!\d)|(?<![\w/.-])\d{10,15}(?![\w/.-])"
+)  # E.164, or as many digits without the plus
 _TAIL = 2  # digits at the end that a masked number shows
 
 
@@ -113,6 +128,11 @@ def mask(number: str) -> str:
     head = 2 if number.startswith(("+1", "+7")) else 3  # the plus and one or two digits of the country code
     hidden = len(number) - head - _TAIL
     return f"{number[:head]}{'•' * hidden}{number[-_TAIL:]}" if hidden > _TAIL else "•" * len(number)
+
+
+def mask_in(text: str) -> str:
+    """Return a sentence with every number in it as it may be shown."""
+    return _IN_TEXT.sub(lambda found: mask(found[0]), text)
 
 
 def _judge_rest(

@@ -9,14 +9,18 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from broadcaster.core.pacing import Source
 from broadcaster.core.segments import most_segments, segments
-from broadcaster.core.sizes import duration_s
+from broadcaster.core.sizes import duration_s, largest_batch, utf16_length
 from broadcaster.core.values import Batch
+from broadcaster.core.words import Channel
 from broadcaster.phones import mask
 from broadcaster.store.head import Head
 from broadcaster.store.plan import Plan
 
 _EXAMPLES = 3
+_LOOK_UPS = 2  # whose key it is, and the template
+_LOOK_UPS_OF_TEXT = 1
 _FIRST = 5  # excluded rows that are named
 _WITHOUT_HEADER = frozenset({".parquet", ".pq"})
 
@@ -36,7 +40,9 @@ class Preview:
     """The plan in figures.
 
     Attributes:
-        duration_s: the time that pacing needs at the limits in force.
+        fills_minutes: batches are smaller than they might be, so that a limit of messages is used well.
+        limit_source: where the limit of requests comes from.
+        duration_s: the time that pacing needs at the limits in force, look-ups before the first message included.
         countries: recipients by country, most frequent first.
         line_types: as many recipients as *line_types_of* by kind of line: these were looked at.
         segments_each: parts that one SMS is billed as; of a template, the most that it can be.
@@ -56,8 +62,10 @@ class Preview:
     requests: int
     messages: int
     largest_batch: int
+    fills_minutes: bool
     requests_per_minute: int
     messages_per_minute: int
+    limit_source: Source
     duration_s: float
     by_channels: dict[str, int]
     countries: dict[str, int]
@@ -73,7 +81,9 @@ class Preview:
         return asdict(self)
 
 
-def preview(plan: Plan, *, requests_per_minute: int, messages_per_minute: int) -> Preview:
+def preview(
+    plan: Plan, *, requests_per_minute: int, messages_per_minute: int, source: Source = Source.CONFIGURED
+) -> Preview:
     """Count a plan's parts together and pick examples from its first batches."""
     heads = [part.head for part in plan.parts]
     first = plan.head
@@ -92,10 +102,12 @@ def preview(plan: Plan, *, requests_per_minute: int, messages_per_minute: int) -
         requests=plan.batches,
         messages=plan.deliveries,
         largest_batch=max(head.largest_batch for head in heads),
+        fills_minutes=any(_fills_minutes(head) for head in heads),
         requests_per_minute=requests_per_minute,
         messages_per_minute=messages_per_minute,
+        limit_source=source,
         duration_s=duration_s(
-            plan.batches,
+            plan.batches + (_LOOK_UPS_OF_TEXT if first.text is not None else _LOOK_UPS),
             plan.deliveries,
             requests_per_minute=requests_per_minute,
             messages_per_minute=messages_per_minute,
@@ -110,6 +122,22 @@ def preview(plan: Plan, *, requests_per_minute: int, messages_per_minute: int) -
         first_excluded=tuple(islice(_excluded(plan), _FIRST)),
         examples=tuple(islice(_examples(plan.read_batches()), _EXAMPLES)),
     )
+
+
+def _fills_minutes(head: Head) -> bool:
+    """Return whether the limit of messages is why the batches of a part are as large as they are."""
+    per_minute = head.limits.get("messages_per_minute", 0)
+    sizes = [
+        largest_batch(
+            batch_size=head.limits["batch_size"],
+            channels=len(head.channels),
+            auto=head.channels == (Channel.AUTO,),
+            body_length=max(head.body_length, utf16_length(head.text or "")),
+            messages_per_minute=each,
+        )
+        for each in (0, per_minute)
+    ]
+    return bool(per_minute) and head.largest_batch == sizes[1] < sizes[0]
 
 
 def _summed(counts: Iterable[dict[str, int]]) -> dict[str, int]:
@@ -128,12 +156,12 @@ def _excluded(plan: Plan) -> Iterator[ExcludedRow]:
         for table in part.read_rows(["input_row", "reason", "error"]):
             rows = table.filter(pc.is_valid(table["reason"]))
             for row in rows.slice(0, _FIRST).to_pylist():
-                file, line = _place(part.head, row["input_row"])
+                file, line = place(part.head, row["input_row"])
                 yield ExcludedRow(file=file, line=line, reason=row["reason"], error=row["error"])
 
 
-def _place(head: Head, row: int) -> tuple[str | None, int]:
-    """Return in which file and on which line of it a row of a part's list stands."""
+def place(head: Head, row: int) -> tuple[str | None, int]:
+    """Return in which file of a part's list a row stands, if there are several, and on which line of it."""
     for file, rows in zip(head.lists, head.rows_by_file, strict=False):
         if row < rows:
             # The first row of a table without a header is its first line.

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from broadcaster.core.pacing import Source
 from broadcaster.core.values import Message
 from broadcaster.core.words import Channel
 from broadcaster.operations.model import Operation
@@ -99,10 +100,15 @@ def _collect(plan: Plan, rows: NDArray[np.int64]) -> _Wanted:
     )
 
 
-def preview_retry(plan: Plan, *, requests_per_minute: int, messages_per_minute: int) -> Preview:
+def preview_retry(
+    plan: Plan, *, requests_per_minute: int, messages_per_minute: int, source: Source = Source.CONFIGURED
+) -> Preview:
     """Show the last part of *plan* alone: what it adds, not what the run was before."""
     last = plan.parts[-1]
     shown = preview(
-        Plan(plan.run_dir, (last,)), requests_per_minute=requests_per_minute, messages_per_minute=messages_per_minute
+        Plan(plan.run_dir, (last,)),
+        requests_per_minute=requests_per_minute,
+        messages_per_minute=messages_per_minute,
+        source=source,
     )
     return replace(shown, rows=last.head.recipients)

@@ -19,7 +19,7 @@ from broadcaster.store.plan import Plan
 from broadcaster.store.settled import STATES
 
 _TIME = pa.timestamp("us", tz="UTC")
-_IN_DOUBT = ("no_answer", "it was sent or about to be sent, and no answer is known; 'broadcaster resume' asks again")
+NO_ANSWER = ("no_answer", "it was sent or about to be sent, and no answer is known; 'broadcaster resume' asks again")
 _WORDS = (Status.PENDING, Status.ACCEPTED, Status.REJECTED, Status.EXCLUDED, Status.IN_DOUBT)
 _OF_STATE = {
     State.ACCEPTED: Status.ACCEPTED,
@@ -168,8 +168,8 @@ def _unsettled(batch: int, facts: Facts) -> dict[str, Any]:
         }
     return {
         "status": Status.IN_DOUBT,
-        "reason": code or _IN_DOUBT[0],
-        "error": sentence or _IN_DOUBT[1],
+        "reason": code or NO_ANSWER[0],
+        "error": sentence or NO_ANSWER[1],
         "http_status": http or None,
         "attempts": max(1, count),
         "first_attempt_at": min(claim.since.wall_us, first_us or claim.since.wall_us),

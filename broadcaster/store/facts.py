@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from broadcaster.core.classify import ANSWER_TOO_LARGE
 from broadcaster.core.split import child_batch
+from broadcaster.core.tally import Ahead
 from broadcaster.core.values import Batch, Child, Claim, Tally
 from broadcaster.core.words import Channel, Decision, State, Status
 from broadcaster.errors import StoreDamaged
@@ -78,7 +80,11 @@ class Facts:
                     children=_whole(plan, born),
                     parts=parts,
                     evidence=journal.evidence(),
-                    waived=frozenset(each.batch for each in journal.decisions() if each.what is Decision.SKIP),
+                    waived=frozenset(
+                        each.batch
+                        for each in journal.decisions()
+                        if each.what is Decision.SKIP and each.batch is not None
+                    ),
                     running=plan.run_dir.is_in_use(),
                 )
         except (LookupError, ValueError) as error:  # a word, a parent or a position that was never written by us
@@ -91,6 +97,11 @@ class Facts:
     def tried(self, batch: int) -> int:
         """Return how many attempts of an unsettled batch are recorded."""
         return self.attempts[batch][0] if batch in self.attempts else 0
+
+    def to_repeat(self) -> list[int]:
+        """Return the batches that were claimed without an outcome and may be asked for again, oldest first."""
+        forgotten = {number for number, (*_, code, _) in self.attempts.items() if code == ANSWER_TOO_LARGE}
+        return [number for number in self.claims if number not in forgotten]
 
     def state(self, batch: int) -> Status | State:
         """Return a batch's settled state, else ``in_doubt`` or ``pending``."""
@@ -116,6 +127,24 @@ def unsettled(plan: Plan, facts: Facts) -> NDArray[np.bool_]:
     for touched in (facts.settled.batches, np.array(list(facts.claims), dtype=np.int64)):
         fresh[touched[touched >= 0]] = False
     return fresh
+
+
+def open_children(facts: Facts) -> list[Batch]:
+    """Return the parts of batches that were neither settled nor claimed."""
+    return [
+        child for batch, child in facts.children.items() if batch not in facts.settled and batch not in facts.claims
+    ]
+
+
+def ahead(plan: Plan, facts: Facts, *, counts: Tally) -> Ahead:
+    """Return what a run that goes on has before it; *counts* are those of *facts*."""
+    again = facts.to_repeat()
+    planned = plan.fetch([each for each in again if each >= 0]) if again else {}
+    return Ahead(
+        requests=len(again) + len(open_children(facts)) + int(np.count_nonzero(unsettled(plan, facts))),
+        messages=counts.pending + sum((planned | facts.children)[each].deliveries for each in again),
+        largest=max(part.head.heaviest for part in plan.parts),
+    )
 
 
 def _require_known(plan: Plan, facts: Facts) -> None:

@@ -85,6 +85,7 @@ class Head:
     rows_by_file: tuple[int, ...] = ()
     body_length: int = 0
     day: str | None = None  # what {date} in the campaign stands for
+    notify: dict[str, Any] = field(default_factory=dict, repr=False)  # holds an address, perhaps with a secret
 
     @property
     def is_retry(self) -> bool:

@@ -13,12 +13,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
+from broadcaster.core.control import Order
 from broadcaster.core.values import Child, Claim, Decided, Instant
-from broadcaster.core.words import Channel, Decision, Executed, State
+from broadcaster.core.words import Channel, Decision, Executed, State, Steering
 from broadcaster.errors import BelongsToAnother, StoreDamaged, StoreError
 from broadcaster.store.rows import VERSION, checksum, unpack_answer, unpack_positions
 
 _AT_ONCE = 1 << 16  # rows
+_UNSENT = "unsent"  # code of an attempt of which no byte left: see core.classify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,10 +121,11 @@ class JournalReader:
         seen = next(iter(self._rows("SELECT count(*), coalesce(max(seen_us), 0) FROM evidence")))
         return "-".join([*facts, f"{seen[0]}.{seen[1]}"])
 
-    def outcomes(self) -> Iterator[Settled]:
-        """Yield every settled batch, by number."""
-        query = "SELECT * FROM outcome ORDER BY batch"
-        for batch, state, attempts, first_us, settled_us, http, code, sentence, *others in self._facts(query):
+    def outcomes(self, *, of: int | None = None) -> Iterator[Settled]:
+        """Yield every settled batch, by number; or only the one that is named, if it is settled."""
+        query = f"SELECT * FROM outcome {'' if of is None else 'WHERE batch = ? '}ORDER BY batch"  # noqa: S608 - ours
+        asked = () if of is None else (of,)
+        for batch, state, attempts, first_us, settled_us, http, code, sentence, *others in self._facts(query, *asked):
             request_id, replayed, missing = others
             yield Settled(
                 batch=batch,
@@ -177,10 +180,23 @@ class JournalReader:
         for batch, executed in self._rows("SELECT batch, executed FROM attempt ORDER BY rowid"):
             yield int(batch), Executed(str(executed))  # type: ignore[call-overload]
 
-    def children(self) -> Iterator[Child]:
-        """Yield the batches that are parts of others, in the order of their creation."""
-        query = "SELECT * FROM child ORDER BY batch DESC"
-        for batch, parent, positions, channels, generation, _, key, cause in self._facts(query):
+    def departures(self) -> Iterator[tuple[int, int, int | None]]:
+        """Yield batch, start and HTTP status of every attempt that left and settled nothing."""
+        query = f"SELECT batch, started_us, http FROM attempt WHERE code IS NOT '{_UNSENT}' ORDER BY rowid"  # noqa: S608 - our own word
+        yield from self._rows(query)  # type: ignore[misc]  # see the schema
+
+    def processes(self) -> Iterator[tuple[int, int | None, str, str | None]]:
+        """Yield start, end, version and ending of every process that worked here, oldest first.
+
+        One that was killed, and one that still works, have neither end nor ending.
+        """
+        yield from self._rows("SELECT started_us, ended_us, version, ending FROM process ORDER BY id")  # type: ignore[misc]  # see the schema
+
+    def children(self, *, of: int | None = None) -> Iterator[Child]:
+        """Yield the batches that are parts of others, or of the one that is named, in the order of their creation."""
+        query = f"SELECT * FROM child {'' if of is None else 'WHERE parent = ? '}ORDER BY batch DESC"  # noqa: S608 - ours
+        asked = () if of is None else (of,)
+        for batch, parent, positions, channels, generation, _, key, cause in self._facts(query, *asked):
             yield Child(
                 id=batch,
                 parent=parent,
@@ -191,10 +207,11 @@ class JournalReader:
                 generation=generation,
             )
 
-    def blames(self) -> dict[int, dict[int, tuple[str, str]]]:
-        """Return, per batch, the positions that the API refused by name, with code and sentence."""
+    def blames(self, *, of: int | None = None) -> dict[int, dict[int, tuple[str, str]]]:
+        """Return, per batch or of the one that is named, whom the API refused by name: position, code, sentence."""
         blamed: dict[int, dict[int, tuple[str, str]]] = {}
-        for batch, position, code, sentence in self._facts("SELECT * FROM blame"):
+        query = f"SELECT * FROM blame{'' if of is None else ' WHERE batch = ?'}"  # noqa: S608 - our own words
+        for batch, position, code, sentence in self._facts(query, *(() if of is None else (of,))):
             blamed.setdefault(batch, {})[position] = (code, sentence)
         return blamed
 
@@ -206,11 +223,24 @@ class JournalReader:
         return found
 
     def decisions(self) -> Iterator[Decided]:
-        """Yield what people decided, in order."""
-        for at_us, who, what, batch, note in self._facts(
-            "SELECT at_us, who, what, batch, note, crc FROM decision ORDER BY id"
-        ):
-            yield Decided(at_us=at_us, who=who, what=Decision(what), batch=batch, note=note)
+        """Yield what people decided about batches, in order."""
+        for at_us, who, what, batch, note in self._decided():
+            if batch is not None:
+                yield Decided(at_us=at_us, who=who, what=Decision(what), batch=batch, note=note)
+
+    def orders(self) -> Iterator[Order]:
+        """Yield the live orders that a process has followed, in order."""
+        for at_us, who, what, batch, note in self._decided():
+            if batch is None:
+                try:
+                    steering = Steering(what)
+                    rate = int(note) if steering is Steering.RATE else None
+                except ValueError as error:
+                    raise StoreDamaged(f"{self._path}: {what!r} is no order; restore it from a copy") from error
+                yield Order(what=steering, who=who, at_us=at_us, per_minute=rate)
+
+    def _decided(self) -> Iterator[tuple[Any, ...]]:
+        return self._facts("SELECT at_us, who, what, batch, note, crc FROM decision ORDER BY id")
 
     def answers(self, *, of_children: bool | None = None) -> Iterator[tuple[int, bytes]]:
         """Yield number and raw answer of every accepted batch, by number; of planned ones or of children only."""
@@ -235,6 +265,10 @@ class JournalReader:
     def first_claim_us(self) -> int | None:
         """Return when the first batch was claimed, or ``None``: nothing has ever left."""
         return next(iter(self._rows("SELECT min(since_us) FROM claim")))[0]  # type: ignore[return-value]
+
+    def last_settled_us(self) -> int | None:
+        """Return when the last batch was settled, or ``None``."""
+        return next(iter(self._rows("SELECT max(settled_us) FROM outcome")))[0]  # type: ignore[return-value]
 
     def damage(self) -> str | None:
         """Return what SQLite's own integrity check finds, or ``None``; raise when a row is damaged."""

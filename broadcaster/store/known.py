@@ -17,10 +17,15 @@ def message_ids(plan: Plan, facts: Facts) -> Iterator[str]:
     if not facts.settled:
         return
     with JournalReader(plan.run_dir.journal) as journal:
-        answers = dict(journal.answers())
-    for batch in (*plan.read_batches(), *facts.children.values()):
-        if batch.id in answers:
-            yield from (each for each in answered_ids(plan, batch, answers[batch.id]) if each is not None)
+        answers = journal.answers(of_children=False)  # both in the order of their numbers
+        upcoming = next(answers, None)
+        for batch in plan.read_batches():
+            if upcoming is not None and upcoming[0] == batch.id:
+                yield from (each for each in answered_ids(plan, batch, upcoming[1]) if each is not None)
+                upcoming = next(answers, None)
+        for number, body in journal.answers(of_children=True):
+            if number in facts.children:
+                yield from (each for each in answered_ids(plan, facts.children[number], body) if each is not None)
 
 
 def answered_ids(plan: Plan, batch: Batch, answer: bytes) -> Sequence[str | None]:

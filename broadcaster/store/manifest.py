@@ -2,9 +2,15 @@
 
 Theory of operation. The plan's rows are in the order of the list, its batches and the journal's answers in the order of
 sending. So one pass in sending order spills what each delivery got (message id, the batch that settled it), cut by row
-group of the list; a second pass in list order joins each row group with its spill. Neither holds the whole list.
+group of the list; a second pass in list order joins each row group with its spill, and with what the receipts say of
+its message ids. Neither holds the whole list.
+
+Receipts come whenever they like, also while this is written and after a run has ended. So the footer names, besides the
+revision of everything, that of the receipts as it was *before* they were read: a manifest may have more receipts than
+it says, never fewer.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +25,9 @@ from numpy.typing import NDArray
 from broadcaster.core.resolution import SKIPPED
 from broadcaster.core.words import Status
 from broadcaster.errors import StoreDamaged
+from broadcaster.store import receipts
 from broadcaster.store.batchfacts import BatchFacts
+from broadcaster.store.deliveries import Deliveries
 from broadcaster.store.facts import Facts
 from broadcaster.store.files import TEMPORARY, disk_errors, replacing
 from broadcaster.store.journal import JournalReader
@@ -32,7 +40,8 @@ from broadcaster.store.spread import Spread
 if TYPE_CHECKING:
     import pandas as pd
 
-_REVISION, _CLASHES = "broadcaster.revision", "broadcaster.clashes"  # notes in the footer
+# Notes in the footer.
+_REVISION, _RECEIPTS, _CLASHES = "broadcaster.revision", "broadcaster.receipts", "broadcaster.clashes"
 _TIME = pa.timestamp("us", tz="UTC")
 MANIFEST = pa.schema(
     [
@@ -58,7 +67,8 @@ MANIFEST = pa.schema(
         ("part", pa.int16()),
     ]
 )
-_MISSING = (
+_UNTOLD = "none"
+MISSING = (
     "missing_in_answer",
     "the API's answer has no entry for this recipient; it may or may not have been messaged",
 )
@@ -73,20 +83,23 @@ class Made:
 
 
 def build_manifest(plan: Plan, facts: Facts, *, to: Path) -> Made:
-    """Write the manifest of *plan* with *facts* to *to*, atomically.
+    """Write the manifest of *plan* with *facts* and the receipts so far to *to*, atomically.
 
     Raises:
-        StoreError: when the disk refuses, or plan or journal are damaged.
+        StoreError: when the disk refuses, or plan, journal or receipts are damaged.
     """
     made = Made(counts=dict.fromkeys(Status, 0))
     table = BatchFacts.of(plan, facts)
+    told = receipts_revision(plan)
+    # The file above may hold millions of other runs' messages: nothing sent, nothing to look for.
+    deliveries = Deliveries.read(plan.run_dir.path) if facts.settled or facts.evidence else Deliveries(())
     with disk_errors(to), TemporaryDirectory(dir=plan.run_dir.path, prefix=f"{TEMPORARY}manifest-") as spilled:
         made.clashes = Spill(plan, facts, table, Path(spilled)).write()
-        note = {_REVISION: revision(plan), _CLASHES: str(made.clashes)}
+        note = {_REVISION: _revision(plan, told), _RECEIPTS: told, _CLASHES: str(made.clashes)}
         with replacing(to) as temporary, writing(temporary, MANIFEST, note=note) as writer:
             for part in plan.parts:
                 for group, rows in enumerate(part.read_rows()):
-                    joined = _join(part, group, rows, table, Path(spilled))
+                    joined = _join(part, group, rows, table, deliveries, Path(spilled))
                     writer.write_table(joined)
                     for each in joined["status"].value_counts().to_pylist():
                         made.counts[Status(each["values"])] += each["counts"]
@@ -94,26 +107,60 @@ def build_manifest(plan: Plan, facts: Facts, *, to: Path) -> Made:
 
 
 def revision(plan: Plan) -> str:
-    """Return a word for the plan and the journal as they are: equal revisions give equal manifests."""
-    if not plan.run_dir.journal.exists():
-        return plan.fingerprint
-    with JournalReader(plan.run_dir.journal) as journal:
-        return f"{plan.fingerprint}-{journal.revision()}"
+    """Return a word for plan, journal and receipts as they are: equal revisions give equal manifests."""
+    return _revision(plan, receipts_revision(plan))
+
+
+def receipts_revision(plan: Plan) -> str:
+    """Return a word for the receipts that the run may have, as they are now."""
+    return receipts.revision(receipts.receipt_files(plan.run_dir.path))
+
+
+def receipts_of(manifest: Path) -> str | None:
+    """Return the word for the receipts that a manifest was made with, at least; ``None`` where it does not say."""
+    told = _notes(manifest).get(_RECEIPTS.encode())
+    return None if told is None else told.decode()
 
 
 def clashes_if_current(plan: Plan) -> int | None:
-    """Return how many message ids clash in the manifest on disk; ``None`` when it is not what plan and journal say."""
+    """Return how many message ids clash in the manifest on disk; ``None`` when it is not what is known now."""
     if not plan.run_dir.manifest.exists():
         return None
-    with reading(plan.run_dir.manifest) as file:
-        notes = file.schema_arrow.metadata or {}
+    notes = _notes(plan.run_dir.manifest)
     if notes.get(_REVISION.encode(), b"").decode() != revision(plan):
         return None
     return int(notes.get(_CLASHES.encode(), b"0"))
 
 
-def _join(part: Part, group: int, rows: pa.Table, table: BatchFacts, spilled: Path) -> pa.Table:
-    """Return the manifest rows of one row group: its rows times their channels, joined with their spill."""
+def count_deliveries(manifest: Path) -> dict[str, int]:
+    """Return what became of the accepted deliveries of a manifest, most frequent first; ``none`` is for no word yet.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    counts = Counter[str]()
+    with reading(manifest) as file:
+        for batch in file.iter_batches(columns=["status", "delivery_status"]):
+            accepted = batch.column("delivery_status").filter(pc.equal(batch.column("status"), str(Status.ACCEPTED)))
+            for each in pc.fill_null(accepted, _UNTOLD).value_counts().to_pylist():
+                counts[each["values"]] += each["counts"]
+    return dict(counts.most_common())
+
+
+def _notes(manifest: Path) -> dict[bytes, bytes]:
+    with reading(manifest) as file:
+        return dict(file.schema_arrow.metadata or {})
+
+
+def _revision(plan: Plan, told: str) -> str:
+    if not plan.run_dir.journal.exists():
+        return f"{plan.fingerprint}-r{told}"
+    with JournalReader(plan.run_dir.journal) as journal:
+        return f"{plan.fingerprint}-{journal.revision()}-r{told}"
+
+
+def _join(part: Part, group: int, rows: pa.Table, table: BatchFacts, deliveries: Deliveries, spilled: Path) -> pa.Table:
+    """Return the manifest rows of one row group: its rows times their channels, with their spill and receipts."""
     spread = Spread.of(rows["channels"])
     batches = pc.fill_null(rows["batch"], -1).to_numpy().astype(np.int64)
     settled_by = batches[spread.rows]
@@ -138,8 +185,8 @@ def _join(part: Part, group: int, rows: pa.Table, table: BatchFacts, spilled: Pa
         cases, [table.EXCLUDED, table.ACCEPTED, table.EXCLUDED, table.IN_DOUBT], default=columns["status"]
     ).astype(np.int8)
     nothing = pa.nulls(count, pa.string())
-    reason = _choose(cases, [wide["reason"].cast(pa.string()), nothing, SKIPPED[0], _MISSING[0]], columns["reason"])
-    error = _choose(cases, [wide["error"], nothing, SKIPPED[1], _MISSING[1]], columns["error"])
+    reason = _choose(cases, [wide["reason"].cast(pa.string()), nothing, SKIPPED[0], MISSING[0]], columns["reason"])
+    error = _choose(cases, [wide["error"], nothing, SKIPPED[1], MISSING[1]], columns["error"])
     return pa.table(
         {
             "input_row": wide["input_row"],
@@ -157,10 +204,7 @@ def _join(part: Part, group: int, rows: pa.Table, table: BatchFacts, spilled: Pa
             "attempts": columns["attempts"],
             "first_attempt_at": columns["first_attempt_at"],
             "settled_at": columns["settled_at"],
-            "delivery_status": pa.nulls(count, pa.string()),
-            "delivery_channel": pa.nulls(count, pa.string()),
-            "delivery_reason": pa.nulls(count, pa.string()),
-            "delivery_updated_at": pa.nulls(count, _TIME),
+            **deliveries.columns(message_ids),
             "part": pa.array(np.full(count, part.head.part, dtype=np.int16)),
         },
         schema=MANIFEST,

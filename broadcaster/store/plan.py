@@ -178,6 +178,20 @@ class Plan:
                     for at, batch in enumerate(_batches(part.head, table, list(range(table.num_rows)))):
                         yield batch, flat[starts[at] : starts[at + 1]]
 
+    def holding(self, row: int) -> Iterator[tuple[Batch, int]]:
+        """Yield the planned batches that *row* is in, with its position there: one for each part that sends to it."""
+        for part in self.parts:
+            with reading(part.batches_path) as file:
+                for group in range(file.num_row_groups):
+                    rows = file.read_row_group(group, columns=["rows"])["rows"].combine_chunks()
+                    rows = rows.chunk(0) if isinstance(rows, pa.ChunkedArray) else rows
+                    starts = rows.offsets.to_numpy()
+                    places = np.flatnonzero(rows.values.to_numpy() == row)
+                    batches = np.searchsorted(starts, places, side="right") - 1
+                    if len(places):
+                        found = _batches(part.head, file.read_row_group(group), batches.tolist())
+                        yield from zip(found, (places - starts[batches]).tolist(), strict=True)
+
     def fetch(self, numbers: Sequence[int]) -> dict[int, Batch]:
         """Return the planned batches with these numbers."""
         asked = np.array(sorted(numbers), dtype=np.int32)

@@ -35,10 +35,12 @@ _COUNTED = frozenset({
 _CODES = frozenset({"reason", "delivery_reason"})  # stay as far as they are codes
 _CODE = r"^[A-Za-z][A-Za-z_]*[0-9]{0,3}$"
 _OTHER = "other"
-_KEPT = frozenset({"run.lock", "manifest.parquet", "summary.json", "purged.json"})
+_KEPT = frozenset({"run.lock", "manifest.parquet", "summary.json", "purged.json", "report.html"})
 _WRITTEN_BY_US = re.compile(
     r"(plan|batches)(-\d+)?\.(json|parquet)|(journal|receipts|simulator)\.sqlite(-wal|-shm|-journal)?|(failed|excluded|suppress)\.csv"
-    r"|input-\d+-.*|control\.json|report\.html|events\.jsonl|rehearsal\.log|" + re.escape(TEMPORARY) + ".*"
+    r"|input-\d+-.*|control\.json|report\.html|events\.jsonl|metrics\.prom|rehearsal\.log|"
+    + re.escape(TEMPORARY)
+    + ".*"
 )
 
 

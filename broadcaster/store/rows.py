@@ -4,9 +4,11 @@ Every row of a fact ends with a checksum of its other values: SQLite finds a dam
 value. Opens no database.
 """
 
+import sqlite3
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+import msgspec.msgpack
 import pyarrow as pa
 
 from broadcaster.core.values import Attempt, Blame, Child, Claim, Decided, Evidence, Outcome
@@ -39,6 +41,8 @@ CREATE TABLE decision(id INTEGER PRIMARY KEY, at_us INTEGER, who TEXT, what TEXT
 
 Statement = tuple[str, Sequence[Sequence[object]]]
 
+_PLAIN = msgspec.msgpack.Encoder()
+_MOST_AT_ONCE = 64  # rows; twelve columns of them are far inside SQLite's limit of variables
 _SMALL = 512  # bytes: below this an answer is not worth compressing
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # a JSON answer never begins like this
 
@@ -54,7 +58,7 @@ _DECISION = "INSERT INTO decision (at_us, who, what, batch, note, crc) VALUES (?
 
 def checksum(row: Sequence[object]) -> int:
     """Return the checksum of a fact's values, in the order of its table's columns."""
-    return zlib.crc32(repr(tuple(row)).encode())
+    return zlib.crc32(_PLAIN.encode(row))
 
 
 def pack_answer(body: bytes) -> bytes:
@@ -77,6 +81,37 @@ def pack_positions(positions: tuple[int, ...]) -> bytes:
 def unpack_positions(stored: bytes) -> tuple[int, ...]:
     """Read what :func:`pack_positions` wrote."""
     return tuple(int.from_bytes(stored[at : at + 4], "little") for at in range(0, len(stored), 4))
+
+
+def gathered(statements: Iterable[Statement]) -> dict[str, list[Sequence[object]]]:
+    """Return the rows of each statement, statements in the order in which they first come.
+
+    Facts of several batches may so change places. Those of one batch never stand in one group: whoever writes one waits
+    until it is on disk.
+    """
+    found: dict[str, list[Sequence[object]]] = {}
+    for statement, rows in statements:
+        if rows:
+            found.setdefault(statement, []).extend(rows)
+    return found
+
+
+def insert(db: sqlite3.Connection, statement: str, rows: list[Sequence[object]]) -> None:
+    """Execute *statement* for every row, many rows of an ``INSERT`` in one step.
+
+    Each step lets go of the interpreter and has to get it back, which takes longer than the step. Powers of two, so
+    that few different statements have to be compiled.
+    """
+    head, values, mark = statement.partition(" VALUES ")
+    if not values:
+        db.executemany(statement, rows)
+        return
+    at = 0
+    while at < len(rows):
+        count = min(_MOST_AT_ONCE, 1 << (len(rows) - at).bit_length() - 1)
+        many = f"{head}{values}{', '.join([mark] * count)}"
+        db.execute(many, [value for row in rows[at : at + count] for value in row])
+        at += count
 
 
 def unclaiming(batch: int) -> Statement:
@@ -112,7 +147,7 @@ def settling(outcome: Outcome) -> list[Statement]:
     """Write how a batch ended, with the answer that says so."""
     row = (
         outcome.batch,
-        str(outcome.state),
+        outcome.state.value,
         outcome.attempts,
         outcome.first_us,
         outcome.settled_us,

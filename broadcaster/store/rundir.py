@@ -22,7 +22,10 @@ from broadcaster.errors import BelongsToAnother, ConfigError, RunLocked
 from broadcaster.store.files import TEMPORARY, disk_errors
 
 _OURS = frozenset({"run.lock", "plan.json", "journal.sqlite", "simulator.sqlite", "manifest.parquet"})
+_RECEIPTS = "receipts.sqlite"  # may be the first file of a run, or that of a directory with runs in it
 _LOCK_S = 0.3  # 'status' holds the lock for a moment to see whether anybody else does
+_STEERING = f"{TEMPORARY}control."  # what the names of half-done orders, and of their lock, begin with
+_STEERING_S = 5.0  # an order is a few hundred bytes; this long takes only a disk that hangs
 _NETWORK_FILESYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph"})
 
 
@@ -63,9 +66,34 @@ class RunDir:
         return self.path / "excluded.csv"
 
     @property
+    def events(self) -> Path:
+        """What happened, a line for each event; nothing depends on it."""
+        return self.path / "events.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        """The run's figures for Prometheus; nothing depends on it."""
+        return self.path / "metrics.prom"
+
+    @property
+    def report(self) -> Path:
+        """The page that says for people what happened."""
+        return self.path / "report.html"
+
+    @property
     def simulator(self) -> Path:
         """State of the embedded simulator (simulated mode only)."""
         return self.path / "simulator.sqlite"
+
+    @property
+    def control(self) -> Path:
+        """What people ordered of the run while it works."""
+        return self.path / "control.json"
+
+    @property
+    def receipts(self) -> Path:
+        """What became of the messages, by webhooks and look-ups; another is in the directory above for several runs."""
+        return self.path / _RECEIPTS
 
     @property
     def purged(self) -> Path:
@@ -107,7 +135,7 @@ class RunDir:
         """
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            found = {each.name for each in self.path.iterdir()}
+            found = {each.name for each in self.path.iterdir() if not each.name.startswith(_RECEIPTS)}
             if found and found.isdisjoint(_OURS):
                 raise ConfigError(f"{self.path} is not empty and no run directory; choose another --run-dir")
             self.path.chmod(0o700)
@@ -167,9 +195,31 @@ class RunDir:
         finally:
             lock.release()
 
+    @contextmanager
+    def steering(self) -> Iterator[None]:
+        """Let nobody else change the run's orders meanwhile, whoever works on the run.
+
+        Raises:
+            RunLocked: somebody else does not come to an end of changing them.
+            StoreError: the disk refuses.
+        """
+        place = self.path / f"{_STEERING}lock"
+        lock = FileLock(place, timeout=_STEERING_S, mode=0o600)
+        with disk_errors(place):
+            try:
+                lock.acquire()
+            except Timeout:
+                raise RunLocked(f"somebody else is changing {self.control}; run the same command again") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
     def _sweep(self) -> None:
-        """Remove what a killed process left half done."""
+        """Remove what a killed process left half done; orders are given under a lock of their own."""
         for leftover in self.path.glob(f"{TEMPORARY}*"):
+            if leftover.name.startswith(_STEERING):
+                continue
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:

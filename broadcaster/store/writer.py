@@ -1,10 +1,12 @@
 """The journal's one writing thread.
 
-Theory of operation. Callers put *facts* (SQL statements with their rows) into a queue, with a future each. The thread
-takes whatever has gathered, writes it in one transaction, commits (``synchronous=FULL``: the commit returns after the
-fsync) and then resolves the futures. While one commit waits for the disk the next facts gather, so one fsync serves
-many batches without any timer. A caller that awaits its future gets both durability and back-pressure. When a write
-fails, that future and all later ones carry the :class:`StoreError`: nobody can go on after a fact was not written.
+Theory of operation. Callers put *facts* into a queue, with a future each. The thread takes whatever has gathered, makes
+SQL statements with their rows of it (so that compressing costs the event loop nothing), writes it in one transaction,
+commits (``synchronous=FULL``: the commit returns after the fsync) and then resolves the futures. While one commit waits
+for the disk the next facts gather, so one fsync serves many batches. An accepting outcome, for which no message waits,
+rides with the next fact that somebody does wait for, or goes by itself a moment later. A caller that awaits its future
+gets both durability and back-pressure. When a write fails, that future and all later ones carry the
+:class:`StoreError`: nobody can go on after a fact was not written.
 """
 
 import asyncio
@@ -15,6 +17,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -32,6 +35,8 @@ from broadcaster.store.rows import (
     blaming,
     claiming,
     deciding,
+    gathered,
+    insert,
     noting,
     proving,
     settling,
@@ -39,7 +44,8 @@ from broadcaster.store.rows import (
 )
 
 _CHECKED_AT_ONCE = 64 << 20  # bytes; a tenth of a second
-_Fact = tuple[list[Statement], asyncio.Future[None]]
+_RIDE_S = 0.002  # an outcome waits so long for claims to share its commit; nobody's message waits for it
+_Fact = tuple[Callable[[], Sequence[Statement]], asyncio.Future[None]]
 
 
 class JournalWriter:
@@ -51,7 +57,9 @@ class JournalWriter:
     def __init__(self, path: Path, *, version: str) -> None:
         self._path = path
         self._version = version
-        self._facts: queue.SimpleQueue[_Fact | None] = queue.SimpleQueue()
+        self._facts: queue.SimpleQueue[list[_Fact] | None] = queue.SimpleQueue()
+        self._riding: list[_Fact] = []
+        self._departure: asyncio.TimerHandle | None = None
         self._failure: StoreError | None = None
         self._closed = False
         self.before_parts: Callable[[], None] | None = None
@@ -91,6 +99,7 @@ class JournalWriter:
     def close(self, *, ending: str) -> None:
         """Write what is waiting, note how the process ended, close the file. Facts that come later are refused."""
         self._closed = True
+        self._set_off()
         self._facts.put(None)
         self._thread.join()
         try:
@@ -115,7 +124,7 @@ class JournalWriter:
                 if first is None:
                     ended = True
                     break
-                group.append(first)
+                group += first
                 try:
                     first = self._facts.get_nowait()
                 except queue.Empty:
@@ -127,7 +136,7 @@ class JournalWriter:
         if self._failure is None:
             try:
                 with journal_errors(self._path):
-                    self._transact([statement for statements, _ in group for statement in statements])
+                    self._transact([statement for make, _ in group for statement in make()])
             except StoreError as error:
                 self._failure = error
             except Exception as error:  # noqa: BLE001 - a thread that ends in silence would leave all callers waiting
@@ -138,59 +147,75 @@ class JournalWriter:
     def _transact(self, statements: list[Statement]) -> None:
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            for statement, rows in statements:
-                self._db.executemany(statement, rows)
+            for statement, rows in gathered(statements).items():
+                insert(self._db, statement, rows)
             self._db.execute("COMMIT")
         except Exception:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
 
-    async def _record(self, statements: list[Statement]) -> None:
+    async def _record(self, make: Callable[[], Sequence[Statement]], *, may_ride: bool = False) -> None:
         if self._closed:  # nobody would write it, and its caller would wait for ever
             raise StoreError(f"{self._path}: the journal is closed")
         future: asyncio.Future[None] = self._loop.create_future()
-        future.add_done_callback(_retrieve)
-        self._facts.put(([each for each in statements if each[1]], future))
-        # A cancelled caller must not cancel the write: the fact is on its way to the disk.
-        await asyncio.shield(future)
+        self._riding.append((make, future))
+        if not may_ride:
+            self._set_off()
+        elif self._departure is None:
+            self._departure = self._loop.call_later(_RIDE_S, self._set_off)
+        await future  # a cancelled caller cancels its waiting, not the write: the fact is on its way to the disk
+
+    def _set_off(self) -> None:
+        if self._departure is not None:
+            self._departure.cancel()
+            self._departure = None
+        if self._riding:
+            self._facts.put(self._riding)
+            self._riding = []
 
     # ---- the port ---------------------------------------------------------------------------------------------------
 
     async def put_meta(self, **values: str) -> None:
         """Write what the journal belongs to; durable when it returns."""
-        await self._record([("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(values.items()))])
+        await self._record(lambda: [("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(values.items()))])
 
     async def claim(self, claims: Sequence[Claim]) -> None:
         """Write claims, replacing earlier ones of the same batch; durable when it returns."""
-        await self._record([claiming(claims, process=self._process)])
+        await self._record(lambda: [claiming(claims, process=self._process)])
 
     async def note(self, attempt: Attempt) -> None:
         """Write an attempt that settled nothing; durable when it returns."""
-        await self._record([noting(attempt, process=self._process)])
+        await self._record(lambda: [noting(attempt, process=self._process)])
 
     async def release(self, batch: int) -> None:
         """Take a claim back: every attempt of the batch is recorded and provably created nothing."""
-        await self._record([unclaiming(batch)])
+        await self._record(lambda: [unclaiming(batch)])
 
     async def settle(self, outcome: Outcome, children: Sequence[Child] = (), blames: Sequence[Blame] = ()) -> None:
         """Write an outcome with all that follows from it, in one transaction; durable when it returns."""
         if children and self.before_parts is not None:
             announce, self.before_parts = self.before_parts, None
             await asyncio.to_thread(announce)
-        await self._record([*settling(outcome), bearing(children), blaming(blames)])
+        if children or blames:
+            await self._record(lambda: [*settling(outcome), bearing(children), blaming(blames)])
+        else:
+            await self._record(partial(settling, outcome), may_ride=True)
 
     async def prove(self, evidence: Sequence[Evidence], outcomes: Sequence[Outcome]) -> None:
         """Write what look-ups found, and how batches that are now known whole ended, in one transaction."""
-        settled = [statement for outcome in outcomes for statement in settling(outcome)]
-        await self._record([proving(evidence, seen_us=wall_us()), *settled])
+        seen_us = wall_us()
+        await self._record(lambda: [proving(evidence, seen_us=seen_us), *_settled(outcomes)])
 
     async def decide(
         self, decisions: Sequence[Decided], outcomes: Sequence[Outcome], children: Sequence[Child]
     ) -> None:
         """Write what a person decided, with all that follows from it, in one transaction."""
-        settled = [statement for outcome in outcomes for statement in settling(outcome)]
-        await self._record([deciding(decisions), *settled, bearing(children)])
+        await self._record(lambda: [deciding(decisions), *_settled(outcomes), bearing(children)])
+
+
+def _settled(outcomes: Sequence[Outcome]) -> list[Statement]:
+    return [statement for outcome in outcomes for statement in settling(outcome)]
 
 
 def _create(path: Path) -> None:
@@ -217,12 +242,6 @@ def _ready(path: Path, db: sqlite3.Connection) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA fullfsync = 1")  # macOS: fsync alone does not reach the disk there
-
-
-def _retrieve(future: asyncio.Future[None]) -> None:
-    """Look at a failure even when its caller is gone, so that asyncio does not report it a second time."""
-    if not future.cancelled():
-        future.exception()
 
 
 def _resolve(waiting: list[asyncio.Future[None]], failure: StoreError | None) -> None:

@@ -63,7 +63,7 @@ async def look_up(
         observe(Looked(pages=len(asked_us), reached_us=min(_times(page), default=None)))
         return page
 
-    async with aclosing(_walk(read, newest_us=newest_us, oldest_us=oldest_us)) as pages:
+    async with aclosing(walk(read, newest_us=newest_us, oldest_us=oldest_us)) as pages:
         async for page in pages:
             sieve.take(page.sightings)
     found = match(doubts, await sieve.kept(ask), known_ids=known_ids)
@@ -75,10 +75,17 @@ async def look_up(
     )
 
 
-async def _walk(
-    read: Callable[[int], Awaitable[Page]], *, newest_us: int, oldest_us: int
-) -> AsyncGenerator[Page, None]:
-    """Yield the pages that may show a message of that time, the newest first."""
+async def walk(read: Callable[[int], Awaitable[Page]], *, newest_us: int, oldest_us: int) -> AsyncGenerator[Page, None]:
+    """Yield the pages of the list that may show a message of that time, the newest first.
+
+    Args:
+        read: returns a page by its number, from 1.
+        newest_us: what was created later is leapt over.
+        oldest_us: what was created earlier ends it.
+
+    Raises:
+        ContractBroken: the list does not go on.
+    """
     number, page = 1, await read(1)
     if _too_new(page, newest_us) and page.pages is not None and page.pages > 1:
         number = await _first(read, newest_us=newest_us, pages=page.pages)

@@ -60,7 +60,7 @@ def test_no_byte_names_anybody_and_the_counts_stay(cli: Cli, sim: Simulator) -> 
     assert (purged.json["done"], purged.json["left"]) == (True, [])
     assert found_in(directory, personal(to)) == []
     assert sorted(path.name for path in directory.iterdir()) == [
-        "manifest.parquet", "purged.json", "run.lock", "summary.json",
+        "manifest.parquet", "purged.json", "report.html", "run.lock", "summary.json",
     ]  # fmt: skip
     kept = ("input_row", "status", "reason", "channel", "message_id", "http_status", "settled_at", "part")
     assert [{name: row[name] for name in kept} for row in rows(directory)] == [

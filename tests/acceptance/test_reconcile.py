@@ -75,7 +75,7 @@ def test_nothing_in_doubt_asks_nobody(cli: Cli, sim: Simulator) -> None:
     cli.job()
     assert cli("run", "job.toml", "--yes").code == 0
     asked = len(sim.requests())
-    ended = cli("reconcile", RUN)
+    ended = cli("reconcile", RUN, "--no-poll")
     assert ended.code == 0
     assert "Nothing is in doubt" in ended.stderr
     assert len(sim.requests()) == asked

@@ -18,7 +18,7 @@ def test_yes_sends_and_a_bar_shows_what_matters(cli: Cli, sim: Simulator) -> Non
         assert sim.requests() == []
         terminal.press("y\n")
         assert terminal.end() == 0
-    for word in ("━", "accepted", "rejected", "in doubt", "to go", "/min"):
+    for word in ("━", "accepted", "rejected", "in doubt", "to go", "no limit"):
         assert word in terminal.shown, word
     matches(cli.home / "runs/acceptance", sim.messages())
     assert len(sim.messages()) == 6

@@ -6,11 +6,13 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from . import lists, numbers, simulator
+from . import lists, numbers, receipts, send, simulator
 
 _BENCHMARKS: dict[str, Callable[..., Coroutine[Any, Any, list[str]]]] = {
     "lists": lists.measure,
     "numbers": numbers.measure,
+    "receipts": receipts.measure,
+    "send": send.measure,
     "simulator": simulator.measure,
 }
 _OF_ROWS = frozenset({"lists"})  # what takes --rows

@@ -12,7 +12,7 @@ import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +70,9 @@ async def _round(at: int, *, in_file: bool) -> Rate:
     )
 
 
-async def _start(arguments: Sequence[str], *, core: int) -> asyncio.subprocess.Process:
+async def _start(
+    arguments: Sequence[str], *, core: int, environment: Mapping[str, str] | None = None
+) -> asyncio.subprocess.Process:
     pinned = ["taskset", "-c", str(core)] if _can_pin() else []
     return await asyncio.create_subprocess_exec(
         *pinned,
@@ -79,7 +81,8 @@ async def _start(arguments: Sequence[str], *, core: int) -> asyncio.subprocess.P
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=_ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("SENT_")},
+        env={name: value for name, value in os.environ.items() if not name.startswith("SENT_")}
+        | dict(environment or {}),
     )
 
 

@@ -1,6 +1,7 @@
 """Whatever a journal says, every row has a state on every channel, and plan, journal and manifest agree on it."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,6 +33,7 @@ from broadcaster.store.audit import audit
 from broadcaster.store.facts import Facts, tally
 from broadcaster.store.manifest import build_manifest
 from broadcaster.store.plan import Plan
+from broadcaster.store.story import StoryReader, became
 
 FATES = st.sampled_from(["pending", "released", "claimed", "tried", "accepted", "partial", "rejected", "split"])
 
@@ -97,6 +99,17 @@ class Story:
         self.expected |= dict.fromkeys(deliveries, status)
 
 
+def told_of(plan: Plan) -> Iterator[tuple[str, str, str | None, str | None, str | None]]:
+    """Tell the story of every recipient by itself, row by row: what ``trace`` says of each delivery."""
+    with StoryReader(plan.run_dir.journal) as journal:
+        for row in range(plan.rows):
+            for batch, position in plan.holding(row):
+                story = journal.story(plan, batch, position)
+                for channel in sorted(batch.channels):
+                    told = became(story, channel)
+                    yield channel, told.status, told.reason, told.error, told.message_id
+
+
 @pytest.fixture(autouse=True, scope="module")
 def small_row_groups() -> Any:
     with pytest.MonkeyPatch.context() as patch:
@@ -135,6 +148,7 @@ def test_rows_times_channels_each_with_the_state_that_the_journal_gives_it(
         found = pq.read_table(plan.run_dir.manifest).to_pylist()
         counted = tally(plan, facts)
         checked = audit(plan)
+        traced = list(told_of(plan))
 
     width = max(1, len(channels))
     assert [(row["input_row"], row["channel"]) for row in found] == [
@@ -151,3 +165,8 @@ def test_rows_times_channels_each_with_the_state_that_the_journal_gives_it(
     assert made.counts == {status: Counter(row["status"] for row in found)[status] for status in Status}
     assert {status: getattr(counted, status) for status in Status} == made.counts
     assert checked.difference is None
+    assert traced == [
+        (row["channel"], row["status"], row["reason"], row["error"], row["message_id"])
+        for row in found
+        if row["status"] != "excluded"
+    ]

@@ -9,7 +9,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from broadcaster.core.values import Instant, Request, Verdict
+from broadcaster.core.values import Instant, Reply, Request, Verdict
 from broadcaster.engine.ports import Event, Settled, Waiting
 from broadcaster.engine.stop import Stop
 from support.answers import Answer, Result, accepts
@@ -196,10 +196,13 @@ class FreeBudget:
     async def turn(self, messages: int) -> None:
         """See ``broadcaster.engine.ports.Budget``."""
 
-    def ready(self, messages: int) -> bool:
+    async def at_once(self, messages: int) -> bool:
         """See ``broadcaster.engine.ports.Budget``."""
-        del messages
+        await self.turn(messages)
         return True
+
+    def hear(self, reply: Reply) -> None:
+        """See ``broadcaster.engine.ports.Budget``."""
 
     def throttled(self, verdict: Verdict) -> None:
         """See ``broadcaster.engine.ports.Budget``."""
@@ -229,10 +232,12 @@ class CountingBudget(FreeBudget):
         self._left -= 1
         self.turns.append(messages)
 
-    def ready(self, messages: int) -> bool:
+    async def at_once(self, messages: int) -> bool:
         """See ``broadcaster.engine.ports.Budget``."""
-        del messages
-        return self._left > 0
+        if self._left == 0:
+            return False
+        await self.turn(messages)
+        return True
 
     async def give(self, turns: int = 1) -> None:
         """Allow so many more."""

@@ -263,10 +263,12 @@ class SlowTurns(FreeBudget):
         self._world = world
         self._waits_s = list(waits_s)
 
-    def ready(self, messages: int) -> bool:
+    async def at_once(self, messages: int) -> bool:
         """See ``broadcaster.engine.ports.Budget``."""
-        del messages
-        return not self._waits_s or self._waits_s[0] == 0
+        if self._waits_s and self._waits_s[0] > 0:
+            return False
+        await self.turn(messages)
+        return True
 
     async def turn(self, messages: int) -> None:
         """See ``broadcaster.engine.ports.Budget``."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from broadcaster.api.history import Page, Sighting, conversations, message
+from broadcaster.api.history import Page, Sighting, Step, conversations, message
 from broadcaster.core.values import Instant, Lost, Reply, Request, Unsent
 from broadcaster.errors import AccountRefused, BroadcasterError, ContractBroken, RequestRefused, Unreachable
 
@@ -33,6 +33,7 @@ SEEN = Sighting(
     template_name="spring",
     created_us=1_796_115_600_123_456,
     whole=True,
+    price="0.01",
 )
 
 
@@ -222,3 +223,39 @@ async def test_a_look_up_that_fails_says_what_is_wrong(
 async def test_a_list_that_is_not_there_is_an_error() -> None:
     with pytest.raises(RequestRefused, match=r"address.*HTTP 404.*It says: No\."):
         await conversations(script(refusal(404)), page=1)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        pytest.param(0.01, "0.01", id="a number"),
+        pytest.param(0.00001, "0.00001", id="a small number has no exponent"),
+        pytest.param(2, "2", id="a whole number"),
+        pytest.param(" 0.0100 ", "0.0100", id="a text, with its decimals"),
+        pytest.param(None, None, id="nothing"),
+        pytest.param(True, None, id="a yes"),
+        pytest.param("free", None, id="a word"),
+        pytest.param("NaN", None, id="no number"),
+        pytest.param(-1, None, id="less than nothing"),
+    ],
+)
+async def test_a_price_is_a_decimal_number_as_it_is_told(told: object, expected: str | None) -> None:
+    assert (await first({**ENTRY, "price": told})).price == expected
+
+
+async def test_the_past_of_a_message_is_read_as_far_as_it_can_be() -> None:
+    events: list[object] = [
+        {"status": "queued", "timestamp": "2026-12-01T09:00:00Z"},
+        {"Status": "FAILED", "Timestamp": 1_796_115_601, "reason_code": "DELIVERY_003", "reason": "Unreachable"},
+        {"status": "SENT"},
+        {"timestamp": "2026-12-01T09:00:03Z"},
+        "SENT",
+    ]
+    seen = await first({**ENTRY, "events": events, "reason_code": "X_1", "reason": "Why"})
+    assert seen.steps == (
+        Step(status="QUEUED", at_us=1_796_115_600_000_000),
+        Step(status="FAILED", at_us=1_796_115_601_000_000, code="DELIVERY_003", reason="Unreachable"),
+        Step(status="SENT"),
+    )
+    assert (seen.code, seen.reason) == ("X_1", "Why")
+    assert (await first({**ENTRY, "events": "none"})).steps == ()

@@ -11,6 +11,10 @@ from broadcaster.core.sizes import duration_s, largest_batch, utf16_length
         pytest.param(1, False, 320, 0, 1000, id="an ordinary text fills the request"),
         pytest.param(1, False, 1024, 0, 396, id="the longest body on one channel"),
         pytest.param(2, False, 1024, 0, 198, id="the longest body on two channels"),
+        pytest.param(1, False, 320, 1500, 60, id="twenty-five batches fill the minute"),
+        pytest.param(1, False, 320, 1199, 46, id="a little smaller, so that a whole number fills the minute"),
+        pytest.param(2, False, 320, 1199, 23, id="the same, with two messages for each"),
+        pytest.param(1, False, 320, 100_000, 1000, id="no larger than asked for"),
         pytest.param(1, True, 1024, 0, 1000, id="the api picks and returns no body"),
         pytest.param(1, False, 320, 10_000, 400, id="four percent of a message limit"),
         pytest.param(2, False, 320, 10_000, 200, id="four percent counts messages, not recipients"),
@@ -44,30 +48,48 @@ def test_neither_the_job_nor_the_operation_is_exceeded(batch_size: int, hard_lim
     assert size == expected
 
 
-@given(st.integers(1, 4), st.integers(0, 20_000), st.integers(0, 100_000))
-def test_the_answer_stays_under_the_cap_and_the_bucket_keeps_its_use(
-    channels: int, body_length: int, messages_per_minute: int
+@given(st.integers(1, 4), st.integers(0, 20_000), st.integers(0, 100_000), st.integers(1, 1000))
+def test_the_answer_stays_under_the_cap_and_the_batch_in_its_share_of_the_minute(
+    channels: int, body_length: int, messages_per_minute: int, batch_size: int
 ) -> None:
     size = largest_batch(
-        batch_size=1000,
+        batch_size=batch_size,
         channels=channels,
         auto=False,
         body_length=body_length,
         messages_per_minute=messages_per_minute,
     )
 
+    assert 1 <= size <= batch_size
     assert size == 1 or size * channels * (160 + 6 * body_length) <= 2_500_000
     assert not messages_per_minute or size * channels <= max(channels, 0.04 * messages_per_minute)
+
+
+def test_whole_batches_fill_a_minute_to_96_percent_of_every_limit_that_more_than_one_fits_into() -> None:
+    for messages_per_minute in range(1, 30_000):
+        size = largest_batch(
+            batch_size=1000, channels=1, auto=False, body_length=100, messages_per_minute=messages_per_minute
+        )
+        filled = messages_per_minute // size * size
+        assert filled * 60 / 60.6 >= 0.96 * messages_per_minute, messages_per_minute
 
 
 @pytest.mark.parametrize(
     ("requests", "messages", "requests_per_minute", "messages_per_minute", "largest", "expected_s"),
     [
         pytest.param(200, 200_000, 200, 0, 1, 60.3, id="a minute of requests"),
+        pytest.param(401, 401, 200, 0, 1, 121.2, id="the first of the third minute"),
+        pytest.param(10_000, 0, 10_000, 0, 1, 60.44, id="a minute of look-ups, at a rate that needs a larger bucket"),
+        pytest.param(3, 2, 1, 0, 1, 121.2, id="look-ups count"),
         pytest.param(1, 1000, 200, 0, 1, 0.0, id="the first goes at once"),
         pytest.param(200, 200_000, 0, 0, 1, 0.0, id="no limit, no wait"),
+        pytest.param(2, 0, 0, 100, 1, 0.0, id="look-ups wait for no limit of messages"),
         pytest.param(100, 100, 1000, 50, 1, 120.0, id="the slower of the two limits decides"),
+        pytest.param(27, 1500, 0, 1500, 60, 58.2, id="a minute of messages, and two look-ups"),
+        pytest.param(28, 1560, 0, 1500, 60, 60.6, id="the first of the next minute"),
         pytest.param(3, 120, 0, 60, 50, 121.2, id="a tiny limit lets one request through a minute"),
+        pytest.param(3, 240, 0, 60, 80, 121.2, id="a batch above the limit waits for an empty minute"),
+        pytest.param(600, 1500, 0, 1500, 60, 58.2, id="many small groups"),
     ],
 )
 def test_pacing_needs(

@@ -1,5 +1,7 @@
 """Look-ups are paced, repeated while the API is only busy, and given up in time."""
 
+import asyncio
+
 import pytest
 from support.doubles import ManualClock
 
@@ -7,6 +9,7 @@ from broadcaster.core.values import Instant, Lost, Reply, Request, Unsent, Verdi
 from broadcaster.engine.exchange import Exchange
 from broadcaster.engine.ports import Event, Waiting
 from broadcaster.engine.stop import Stop
+from broadcaster.errors import StoppedEarly
 
 NOW = Instant(wall_us=0)
 GET = Request(method="GET", path="/v3/me")
@@ -26,6 +29,9 @@ class Line:
         self.turns = 0
         self.sent = 0
         self.slower: list[float | None] = []
+        self.heard: list[Reply] = []
+        self.open = asyncio.Event()  # the limit lets everybody pass
+        self.open.set()
         self.events: list[Event] = []
         self.stop = Stop()
         self.drain_after = drain_after
@@ -59,10 +65,16 @@ class Line:
 
     async def turn(self, messages: int) -> None:
         assert messages == 0
+        await self.open.wait()
         self.turns += 1
 
-    def ready(self, messages: int) -> bool:
-        return not messages
+    async def at_once(self, messages: int) -> bool:
+        if self.open.is_set():
+            await self.turn(messages)
+        return self.open.is_set()
+
+    def hear(self, reply: Reply) -> None:
+        self.heard.append(reply)
 
     def throttled(self, verdict: Verdict) -> None:
         self.slower.append(verdict.retry_after_s)
@@ -129,3 +141,24 @@ async def test_a_drain_ends_the_waiting() -> None:
     line = Line(UNSENT, drain_after=1)
     assert await line.ask(GET) is UNSENT
     assert line.sent == 1
+
+
+async def test_a_drain_ends_the_waiting_for_a_turn_and_nothing_is_asked() -> None:
+    line = Line(reply(200))
+    line.open.clear()
+    asking = asyncio.ensure_future(line.ask(GET))
+    await asyncio.sleep(0.01)
+    line.stop.drain()
+
+    with pytest.raises(StoppedEarly):
+        await asking
+    assert (line.sent, line.turns) == (0, 0)
+
+
+async def test_every_answer_is_told_to_the_pacer() -> None:
+    answers = [reply(503), reply(429, retry_after="1"), reply(200, x_ratelimit_limit="60")]
+    line = Line(*answers)
+    line.let_time_pass()
+    await line.ask(GET)
+
+    assert line.heard == answers

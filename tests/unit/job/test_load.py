@@ -122,7 +122,16 @@ ONE_MISTAKE = [
     ("an end", values(schedule={"not_after": "2026-12-02T00:00Z"}), "schedule.not_after: not available in this"),
     ("stages", values(schedule={"staged": True}), "schedule.staged: not available in this version"),
     ("a canary", values(safety={"canary": 5}), "safety.canary: not available in this version"),
-    ("a call at the end", values(notify={"url": "https://x.example"}), "notify.url: not available in this version"),
+    (
+        "an address to tell without encryption",
+        values(notify={"url": "http://x.example/secret"}),
+        "notify.url: http is only allowed for this machine itself; use https",
+    ),
+    (
+        "an address to tell that is none",
+        values(notify={"url": "x.example"}),
+        "notify.url: it is not an address such as https://example.com/hook",
+    ),
     # unknown keys
     (
         "a slip of the finger",

@@ -80,6 +80,7 @@ def is_clean(run_dir: RunDir) -> None:
     assert sorted(path.name for path in run_dir.path.iterdir()) == [
         "manifest.parquet",
         "purged.json",
+        "report.html",
         "run.lock",
         "summary.json",
     ]
@@ -201,7 +202,6 @@ def test_files_of_somebody_else_are_left_and_named(run: RunDir) -> None:
         "batches-1.parquet",
         "journal.sqlite-wal",
         "receipts.sqlite",
-        "report.html",
         "events.jsonl",
     ]
     theirs = ["plan for monday.txt", "failed (copy).csv", "planning.json"]
