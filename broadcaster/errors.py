@@ -10,6 +10,7 @@
     ├─ Halted                 5   a safety limit, the balance, or a count that is not as expected
     │  ├─ CountUnexpected
     │  ├─ BalanceExhausted
+    │  ├─ CanaryFailed            what became of the first messages speaks against sending the rest
     │  └─ ContractBroken          an answer that contradicts what was asked
     ├─ ListUnusable          65   the list cannot be read, or nobody on it can be messaged
     ├─ StoreError            74   disk, journal, or a difference that ``verify`` found
@@ -103,6 +104,12 @@ class BalanceExhausted(Halted):
     """The account's balance or quota does not allow more messages."""
 
     code = "balance_exhausted"
+
+
+class CanaryFailed(Halted):
+    """What became of the first messages speaks against sending the rest, or nobody knows what became of them."""
+
+    code = "canary_failed"
 
 
 class ContractBroken(Halted):

@@ -78,6 +78,8 @@ class _Commands(click.Group):
                     ("SENT_DM_API_KEY", "the API key, or SENT_DM_API_KEY_FILE: a file that holds it"),
                     ("SENT_BASE_URL", "address of the API (https://api.sent.dm)"),
                     ("SENT_PROFILE_ID", "act for this profile"),
+                    ("SENT_NOTIFY_URL", "tell this address how a run ended; signed with SENT_NOTIFY_SECRET"),
+                    ("BROADCASTER_DASHBOARD_TOKEN", "what the dashboard of 'serve' asks for"),
                     ("SENT_WEBHOOK_SECRET", "signing secret of webhooks, or SENT_WEBHOOK_SECRET_FILE"),
                 ]
             )

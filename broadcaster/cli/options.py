@@ -41,6 +41,9 @@ _EXPECT = click.option(
 )
 _STRICT = click.option("--strict", is_flag=True, help="Refuse a list with an invalid number.")
 _EXTEND = click.option("--extend", is_flag=True, help="Add the rows that the frozen plan does not have.")
+SKIP_CANARY = click.option(
+    "--skip-canary", is_flag=True, help="Do not wait for the canary any more; the decision is recorded."
+)
 _NO_PREFLIGHT = click.option("--no-preflight", is_flag=True, help="Do not look the template up first.")
 _DATE = click.option("--date", "day", type=_Day(), help="What {date} in the campaign stands for (today).")
 DELIMITER = click.option("--delimiter", help="Of a CSV file, in place of the one that is detected.")

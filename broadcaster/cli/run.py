@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @options.JOB
 @options.DELIMITER
 @click.option("--dry-run", is_flag=True, help="Print the plan and keep nothing.")
+@options.SKIP_CANARY
 @options.planning
 @options.sending
 def command(
@@ -27,6 +28,7 @@ def command(
     as_json: bool,
     no_preflight: bool,
     yes: bool,
+    skip_canary: bool,
 ) -> ExitCode:
     """Plan a job, show the plan, ask, and send.
 
@@ -40,4 +42,6 @@ def command(
     from broadcaster.job.load import load_job
 
     job = load_job(job_file, flags={"recipients.delimiter": delimiter})
-    return start(job, ask, dry_run=dry_run, yes=yes, preflight=not no_preflight, as_json=as_json)
+    return start(
+        job, ask, dry_run=dry_run, yes=yes, preflight=not no_preflight, as_json=as_json, skip_canary=skip_canary
+    )

@@ -67,6 +67,10 @@ def _plan_lines(preview: "Preview", chosen: str, already_planned: int) -> Iterat
     why = f", so that {preview.messages_per_minute:,} messages a minute are used well" if preview.fills_minutes else ""
     yield "requests", f"{preview.requests:,} ({each} each{why})"
     yield "messages", f"{preview.messages:,}"
+    if preview.canary:
+        requests = f"{preview.canary_requests:,} request{'' if preview.canary_requests == 1 else 's'}"
+        decides = f"what becomes of them within {duration(preview.canary_wait_s)} decides about the others"
+        yield "canary", f"{preview.canary:,} recipients first, in {requests}; {decides}"
     source = _SOURCES.get(preview.limit_source, "")
     limits = [f"{preview.requests_per_minute:,} requests a minute{source}"] if preview.requests_per_minute else []
     limits += [f"{preview.messages_per_minute:,} messages a minute"] if preview.messages_per_minute else []

@@ -10,7 +10,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
-from broadcaster.core.words import Action, Channel, Decision, Executed, Mode, Shape, State, Steering
+from broadcaster.core.words import Action, Channel, Decision, Executed, Mode, Shape, State, Steering, Waiver
 from broadcaster.errors import BroadcasterError
 
 
@@ -240,12 +240,12 @@ class Child:
 class Decided:
     """What a person decided, when and why: about a batch in doubt, or, without a ``batch``, an order to the run.
 
-    ``note`` is the person's own word; of a rate it is the requests per minute.
+    ``note`` is the person's own word; of a rate it is the requests per minute, of a waiver the part of the plan.
     """
 
     at_us: int
     who: str
-    what: Decision | Steering
+    what: Decision | Steering | Waiver
     batch: int | None
     note: str = ""
 

@@ -222,7 +222,8 @@ class Sender:
         self._shared.alone = False
         self._shared.largest_answer_row = max(self._shared.largest_answer_row or 0, len(reply.body) / batch.deliveries)
         accepted = batch.deliveries - missing
-        self._tell(tried, accepted=accepted, in_doubt=missing, earlier_launch=accepted if elsewhere else 0)
+        earlier = accepted if elsewhere else 0
+        self._tell(tried, accepted=accepted, in_doubt=missing, earlier_launch=earlier, batch=batch.id)
 
     async def _split(self, batch: Batch, tried: Try, history: History) -> Sequence[Task]:
         positions = tuple(range(len(batch.to)))
@@ -271,6 +272,7 @@ class Sender:
         in_doubt: int = 0,
         earlier_launch: int = 0,
         born: int = 0,
+        batch: int | None = None,
     ) -> None:
         self._observe(
             Settled(
@@ -281,5 +283,6 @@ class Sender:
                 born=born,
                 code=tried.verdict.code,
                 sentence=tried.verdict.sentence,
+                batch=batch,
             )
         )

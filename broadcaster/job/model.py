@@ -136,9 +136,13 @@ class Limits(_Table):
 
 
 class Safety(_Table):
-    """When to stop. ``on_5xx``: what 500, 502 and 504, which may hide a success, lead to."""
+    """When to stop. ``on_5xx``: what 500, 502 and 504, which may hide a success, lead to.
 
-    canary: Annotated[int, whole(0), later(0)] = 0
+    ``canary`` is part of the plan: so many recipients are messaged first, and their receipts, for which ``canary_wait``
+    is the patience, decide about the others.
+    """
+
+    canary: Annotated[int, whole(0, 1000)] = 0  # more than one largest request is no canary any more
     canary_wait: Duration = 600.0
     halt_count: Annotated[int, whole(0)] = 10
     halt_share: Annotated[float, share(0, 1)] = 0.10

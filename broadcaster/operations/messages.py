@@ -90,6 +90,11 @@ def read(batch: Batch, body: bytes) -> Reading:
     return reading
 
 
+def message_ids(body: bytes) -> list[str]:
+    """Return the message ids of an accepting answer; it was read before, so that nothing is checked again."""
+    return [row.message_id for row in _ANSWERS.decode(body).data.recipients if row.message_id]
+
+
 def _understand(batch: Batch, body: bytes) -> tuple[Shape, Reading | None, object]:
     """Decode and match an answer; there is a reading exactly when it is whole or partial."""
     try:
@@ -185,4 +190,5 @@ MESSAGES_V3 = Operation(
     encode=encode,
     hear=hear,
     read=read,
+    ids=message_ids,
 )

@@ -4,7 +4,7 @@ Nobody else asks which kind or version a job has; :data:`broadcaster.operations.
 knows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from broadcaster.core.values import Batch, Heard, Message, Reading, Reply, Request
@@ -24,6 +24,7 @@ class Operation:
         hear: a reply to what the classification may know of it.
         read: an accepting body to message ids by position. Raises ``ValueError`` on a body that :attr:`hear` does not
             call whole or partial.
+        ids: an accepting body to its message ids, in whatever order, without a look at whose they are.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Operation:
     encode: Callable[[Message, Batch], bytes]
     hear: Callable[[Batch, Reply], Heard]
     read: Callable[[Batch, bytes], Reading]
+    ids: Callable[[bytes], Sequence[str]]
 
     def request(self, message: Message, batch: Batch) -> Request:
         """Return the one request of *batch*."""

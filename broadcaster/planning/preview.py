@@ -48,6 +48,7 @@ class Preview:
         segments_each: parts that one SMS is billed as; of a template, the most that it can be.
         encoding: the alphabet of the text; ``None`` where the API renders it.
         first_excluded: where the first excluded rows stand in the list, and why.
+        canary: recipients whose receipts decide about the others, in *canary_requests*, within *canary_wait_s*.
     """
 
     campaign: str
@@ -75,6 +76,9 @@ class Preview:
     encoding: str | None
     first_excluded: tuple[ExcludedRow, ...]
     examples: tuple[tuple[str, str], ...]
+    canary: int = 0
+    canary_requests: int = 0
+    canary_wait_s: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -82,7 +86,12 @@ class Preview:
 
 
 def preview(
-    plan: Plan, *, requests_per_minute: int, messages_per_minute: int, source: Source = Source.CONFIGURED
+    plan: Plan,
+    *,
+    requests_per_minute: int,
+    messages_per_minute: int,
+    source: Source = Source.CONFIGURED,
+    canary_wait_s: float = 0.0,
 ) -> Preview:
     """Count a plan's parts together and pick examples from its first batches."""
     heads = [part.head for part in plan.parts]
@@ -121,6 +130,9 @@ def preview(
         encoding=encoding,
         first_excluded=tuple(islice(_excluded(plan), _FIRST)),
         examples=tuple(islice(_examples(plan.read_batches()), _EXAMPLES)),
+        canary=sum(head.canary for head in heads),
+        canary_requests=sum(head.canary_batches for head in heads),
+        canary_wait_s=canary_wait_s,
     )
 
 

@@ -69,8 +69,8 @@ def groups(rows: Sequence[Group], *, told: bool, name: str, title: str, descript
     for at, row in enumerate(rows):
         delivered = total(row.outcomes, DELIVERED)
         beside = f" · {share(delivered, row.total)} delivered" if told else ""
-        count = number(row.total) if row.total < _LONG else compact(row.total)
-        drawn += _labels(at, row.name, f"{count}{beside}")
+        every = number(row.total) if row.total < _LONG else compact(row.total)
+        drawn += _labels(at, row.name, f"{every}{beside}")
         drawn.append(_bar("track", 0, 100, at))
         left = 0.0
         for key, count in parts_of(row.outcomes).items():

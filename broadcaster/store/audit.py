@@ -24,7 +24,7 @@ from broadcaster.store.facts import PROVED, Facts, tally
 from broadcaster.store.files import TEMPORARY, digest
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.manifest import build_manifest, receipts_of, receipts_revision
-from broadcaster.store.parquet import reading
+from broadcaster.store.parquet import reading, record_batches
 from broadcaster.store.plan import Plan
 from broadcaster.store.refusals import has_retries, unfounded
 
@@ -217,7 +217,7 @@ def _compare(here: Path, derived: Path, *, without: Collection[str]) -> Iterator
             yield f"{here} has other columns than a manifest"
             return
         row = 0
-        for ours, theirs in zip_longest(found.iter_batches(), expected.iter_batches()):
+        for ours, theirs in zip_longest(record_batches(found), record_batches(expected)):
             if ours is None or theirs is None or ours.num_rows != theirs.num_rows:
                 yield f"{here} has its rows in other groups than a manifest, from row {row} on"
                 return

@@ -38,6 +38,7 @@ class Head:
         excluded_deliveries: rows of the manifest that are excluded, one for each channel they asked for.
         largest_request: messages of the largest batch.
         day: the logical date, as in ``2026-12-01``; it is there when the campaign has ``{date}``.
+        canary: recipients of the first *canary_batches* of the part, which decide whether its others are sent.
     """
 
     version: int = VERSION
@@ -85,6 +86,8 @@ class Head:
     rows_by_file: tuple[int, ...] = ()
     body_length: int = 0
     day: str | None = None  # what {date} in the campaign stands for
+    canary: int = 0
+    canary_batches: int = 0
     notify: dict[str, Any] = field(default_factory=dict, repr=False)  # holds an address, perhaps with a secret
 
     @property

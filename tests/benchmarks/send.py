@@ -27,6 +27,7 @@ from typing import Any
 
 from . import lists
 from .simulator import Rate, _can_pin, _start
+from .turns import spread
 
 _SENDERS = 64
 _PATIENCE_S = 120.0  # for one measurement; only a hang reaches it
@@ -56,18 +57,14 @@ async def measure(*, rounds: int) -> list[str]:
 
 def _describe(way: str, rates: Sequence[Rate]) -> str:
     clock, processor = ([getattr(rate, by) for rate in rates] for by in ("by_clock", "by_processor"))
-    return f"  {way:<8} {_spread(clock, ',.0f')} requests/s, {_spread(processor, ',.0f')} a second of processor"
+    return f"  {way:<8} {spread(clock, form=',.0f')} requests/s, {spread(processor, form=',.0f')} a second of processor"
 
 
 def _compare(found: Mapping[str, Sequence[Rate]], way: str, other: str) -> str:
     pairs = list(zip(found[way], found[other], strict=True))
     clock = [ours.by_clock / theirs.by_clock for ours, theirs in pairs]
     processor = [ours.by_processor / theirs.by_processor for ours, theirs in pairs]
-    return f"  {way} / {other}: {_spread(clock, '.2f')} by the clock, {_spread(processor, '.2f')} by processor time"
-
-
-def _spread(values: Sequence[float], form: str) -> str:
-    return f"{statistics.median(values):{form}} [{min(values):{form}}-{max(values):{form}}]"
+    return f"  {way} / {other}: {spread(clock)} by the clock, {spread(processor)} by processor time"
 
 
 def _plan(run: Path, *, size: int, requests: int) -> None:
@@ -85,7 +82,7 @@ async def _round(way: str, plan: Path, requests: int) -> Rate:
     with tempfile.TemporaryDirectory(dir=plan.parent) as fresh:
         run = Path(fresh, "run")
         shutil.copytree(plan, run)
-        async with _sink() as url:
+        async with sink() as (url, _):
             arguments = ["-m", "tests.benchmarks.send", way, url, str(run), str(requests)]
             async with asyncio.timeout(_PATIENCE_S):
                 client = await _start(arguments, core=1)
@@ -97,12 +94,13 @@ async def _round(way: str, plan: Path, requests: int) -> Rate:
 
 
 @asynccontextmanager
-async def _sink() -> AsyncIterator[str]:
+async def sink() -> AsyncIterator[tuple[str, asyncio.StreamReader]]:
+    """Run the server; yield its address, and where it says when it first answered a send."""
     server = await _start([str(Path(__file__).with_name("sink.py"))], core=0)
     assert server.stdin is not None
     assert server.stdout is not None
     try:
-        yield json.loads(await server.stdout.readline())["url"]
+        yield json.loads(await server.stdout.readline())["url"], server.stdout
     finally:
         server.stdin.close()
         await server.wait()
@@ -230,7 +228,7 @@ async def _together(work: Callable[[], Awaitable[None]], count: int) -> None:
 
 
 def _payloads(run: str) -> list[dict[str, Any]]:
-    """Return what the plan's requests say, made before the clock starts: the ways compared keep their data in memory."""
+    """Return what the plan's requests say, made before the clock starts: others may have their data in memory."""
     from broadcaster.store.plan import Plan
     from broadcaster.store.rundir import RunDir
 

@@ -99,6 +99,7 @@ ONE_MISTAKE = [
     ("a switch for a number", values(limits={"concurrency": True}), "limits.concurrency: true is not allowed"),
     ("too fast", values(limits={"requests_per_minute": 100_001}), "limits.requests_per_minute: 100001 is not"),
     ("a cost without a price", values(limits={"max_cost": 5.0}), "limits.max_cost: needs price_per_message"),
+    ("a canary that is half of the list", values(safety={"canary": 1001}), "safety.canary: 1001 is not allowed; it is"),
     ("a share above one", values(safety={"halt_share": 1.5}), "safety.halt_share: 1.5 is not allowed; it is a number"),
     ("a share that is no number", values(safety={"halt_share": float("nan")}), "safety.halt_share: "),
     (
@@ -121,7 +122,6 @@ ONE_MISTAKE = [
     ("a window", values(schedule={"window": "Mon-Fri 09:00-20:00"}), "schedule.window: not available in this"),
     ("an end", values(schedule={"not_after": "2026-12-02T00:00Z"}), "schedule.not_after: not available in this"),
     ("stages", values(schedule={"staged": True}), "schedule.staged: not available in this version"),
-    ("a canary", values(safety={"canary": 5}), "safety.canary: not available in this version"),
     (
         "an address to tell without encryption",
         values(notify={"url": "http://x.example/secret"}),
