@@ -21,6 +21,7 @@ from broadcaster.core.values import (
     Request,
     Unsent,
     Verdict,
+    quick,
 )
 from broadcaster.core.window import Ceilings, Known, Turn
 
@@ -92,7 +93,7 @@ class Journal(Protocol):
         """Record how a batch ended, with what follows from it, in one transaction."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick
 class Settled:
     """A request ended, and its deliveries got their status, durably.
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from broadcaster.clock import Clock
 from broadcaster.core.classify import ANSWER_TOO_LARGE, classify
 from broadcaster.core.doubt import may_repeat
-from broadcaster.core.keys import idempotency_key
+from broadcaster.core.keys import idempotency_key, is_key_of
 from broadcaster.core.retry import delay_s
 from broadcaster.core.sizes import FORGOTTEN_BYTES
 from broadcaster.core.split import child_batch, cut_after_400
@@ -79,7 +79,7 @@ class Sender:
         """
         batch = task.batch
         request = self._terms.operation.request(self._terms.message, batch)
-        if idempotency_key(request.body, scope=self._terms.message.scope.of(batch.generation)) != batch.key:
+        if not is_key_of(batch.key, request.body, scope=self._terms.message.scope.of(batch.generation)):
             raise StoreDamaged(
                 f"batch {batch.id} does not encode to the bytes that its key was taken from: the plan is damaged, "
                 "or was made by a version with another format; restore it, or finish with the version that planned it"

@@ -122,8 +122,10 @@ def _in_order(batch: Batch, rows: Sequence[_Row]) -> bool:
         few = rows[offset::width]
         if tuple([row.to for row in few]) != batch.to:
             return False
-        if not all(_fits(written, channel, alone=width == 1) for written in {row.channel for row in few}):
-            return False
+        if channel is not Channel.AUTO:  # which any channel fits
+            written = {row.channel for row in few}
+            if not all(_fits(each, channel, alone=width == 1) for each in written):
+                return False
     return True
 
 

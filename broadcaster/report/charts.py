@@ -45,7 +45,8 @@ def step_shares(steps: Sequence[Step]) -> list[str]:
             found.append("not known: no receipts yet")
             continue
         base, name = _base(step.name, by_name)
-        of = f" · {share(step.count, by_name[base] or 0)} of {name}" if base and by_name[base] else f" {step.unit}"
+        whole = by_name.get(base)
+        of = f" · {share(step.count, whole)} of {name}" if whole else f" {step.unit}"
         found.append(f"{number(step.count)}{of}")
     return found
 

@@ -19,9 +19,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from .simulator import Rate, _can_pin, _start
 from .turns import spread
 
 _SENDERS = 64
+_DECODED = 256  # batches at a time, as a run does
 _PATIENCE_S = 120.0  # for one measurement; only a hang reaches it
 _SDK_AT_ONCE = (8, 16, 32)
 _SIZES = ((1, 20_000, 3_000), (1000, 2_000, 100))  # recipients a request, requests, requests of the SDK
@@ -130,7 +132,6 @@ class Stopwatch:
 
 async def _durable(url: str, run: str, requests: int) -> Took:
     from broadcaster.api.client import Client
-    from broadcaster.app import deliver
     from broadcaster.clock import SystemClock
     from broadcaster.engine.pacer import Pacer
     from broadcaster.engine.run import execute
@@ -149,7 +150,7 @@ async def _durable(url: str, run: str, requests: int) -> Took:
         async with client:
             started = Stopwatch()
             shared = await execute(
-                deliver._tasks(plan, Facts.read(plan, whole=False)),
+                _tasks(plan),
                 terms=Terms(
                     message=plan.head.message,
                     operation=OPERATIONS[plan.head.operation],
@@ -175,6 +176,15 @@ async def _durable(url: str, run: str, requests: int) -> Took:
     if settled != requests or shared.postponed:
         raise RuntimeError(f"{settled} of {requests} requests were settled")
     return took
+
+
+async def _tasks(plan: Any) -> AsyncGenerator[Any, None]:
+    from broadcaster.engine.work import Task
+
+    batches = plan.read_batches()
+    while following := await asyncio.to_thread(lambda: list(islice(batches, _DECODED))):
+        for batch in following:
+            yield Task(batch=batch)
 
 
 async def _bare(url: str, run: str, requests: int) -> Took:
