@@ -23,7 +23,7 @@ from broadcaster.core.receipts import DeliveryState, join
 from broadcaster.core.remedy import Cause, cause_of
 from broadcaster.operations.model import Operation
 from broadcaster.store.journal import JournalReader
-from broadcaster.store.receiptfile import reading
+from broadcaster.store.receiptfile import reading, state_of
 from broadcaster.store.receipts import receipt_files
 from broadcaster.store.rundir import RunDir
 
@@ -50,22 +50,9 @@ def states_of(paths: Iterable[Path], message_ids: Sequence[str]) -> dict[str, De
             for at in range(0, len(message_ids), _AT_ONCE):
                 (told,) = db.execute(_STATES, (json.dumps(message_ids[at : at + _AT_ONCE]),)).fetchone()
                 for name, *columns in json.loads(told):
-                    state = _state(columns)
+                    state = state_of(columns)
                     found[name] = join(found[name], state) if name in found else state
     return found
-
-
-def _state(columns: Sequence[Any]) -> DeliveryState:
-    status, channel, reason, updated_us, final, price, priced_us = columns
-    return DeliveryState(
-        status=status,
-        channel=channel,
-        reason=reason,
-        updated_us=updated_us,
-        final=bool(final),
-        price=price,
-        priced_us=priced_us,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

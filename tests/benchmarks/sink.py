@@ -15,7 +15,7 @@ from itertools import count
 from typing import cast
 
 _NUMBER = b"@@@@@@@@@@@@"  # stands for the number of the request: twelve digits of every message id
-_TO = b'{"to":['
+_TO = b'"to":'
 _HEAD = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nDate: %s\r\nContent-Length: %d\r\n\r\n"
 _LOOKED_UP = (
     b'{"success":true,"data":{"id":"7ba7b820-9dad-11d1-80b4-00c04fd430c8","name":"benchmark","status":"APPROVED",'
@@ -44,7 +44,8 @@ class Answers:
 
     def to(self, body: bytes) -> bytes:
         """Return the whole answer to a request's body."""
-        numbers = body[len(_TO) : body.index(b"]")].split(b",")
+        start = body.index(b"[", body.index(_TO)) + 1
+        numbers = body[start : body.index(b"]", start)].split(b",")
         if not self._told:
             self._told = True
             print(json.dumps({"first_s": time.time()}), flush=True)  # noqa: T201 - the line is the interface
