@@ -246,7 +246,7 @@ def _resume(run: str) -> Callable[[], None]:
         with JournalWriter(plan.run_dir.journal, version="benchmark"):
             facts = Facts.read(plan, whole=False)
             tally(plan, facts)
-            tasks = deliver._tasks(plan, facts)
+            tasks = deliver._tasks(plan, facts, ())
             await anext(tasks)
             await tasks.aclose()
 
