@@ -3,10 +3,13 @@
 import os
 from dataclasses import replace
 
+from broadcaster.app.conclude import refresh
 from broadcaster.app.parts import VERSION
 from broadcaster.clock import wall_us
+from broadcaster.core.words import Channel
 from broadcaster.errors import BelongsToAnother, CountUnexpected, StoppedEarly
 from broadcaster.operations import OPERATIONS
+from broadcaster.planning.again import Selection, choose
 from broadcaster.planning.pipeline import discard
 from broadcaster.planning.retry import build_retry, generation
 from broadcaster.store import account
@@ -14,24 +17,18 @@ from broadcaster.store.facts import Facts, tally
 from broadcaster.store.head import RETRY, write_head
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.plan import Plan
-from broadcaster.store.refusals import refused_rows
 
 
-def add_retry(plan: Plan, *, expect_recipients: int | None = None) -> Plan | None:
-    """Freeze a part of *plan* for everybody on whom the last word is a refusal; the caller holds the run's lock.
+def choose_retry(plan: Plan, *, channel: Channel | None = None) -> Selection:
+    """Choose whom to send to again, by journal and receipts as they are now; the caller holds the run's lock.
 
     Args:
         plan: of a run that has nothing pending.
-        expect_recipients: how many there must be.
-
-    Returns:
-        The longer plan, or ``None``: there is nobody.
+        channel: where to send; where it did not arrive, unless it is given.
 
     Raises:
         StoppedEarly: something is pending.
-        CountUnexpected: there are more or fewer than expected.
-        BelongsToAnother: another directory has sent this campaign and may have reached them.
-        StoreError: when the disk refuses, or plan or journal are damaged.
+        StoreError: when the disk refuses, or plan, journal or receipts are damaged.
     """
     facts = Facts.read(plan)
     pending = tally(plan, facts).pending
@@ -40,19 +37,41 @@ def add_retry(plan: Plan, *, expect_recipients: int | None = None) -> Plan | Non
         raise StoppedEarly(
             f"{pending} deliveries are pending: the run has not ended. 'broadcaster resume {where}' first, then retry"
         )
-    rows = refused_rows(plan, facts)
-    if expect_recipients is not None and len(rows) != expect_recipients:
+    refresh(plan)
+    return choose(plan, facts, channel=channel, now_us=wall_us())
+
+
+def add_retry(plan: Plan, *, expect_recipients: int | None = None, chosen: Selection | None = None) -> Plan | None:
+    """Freeze a part of *plan* for everybody whom it definitely did not reach; the caller holds the run's lock.
+
+    Args:
+        plan: of a run that has nothing pending.
+        expect_recipients: how many there must be.
+        chosen: by :func:`choose_retry`, which is asked otherwise.
+
+    Returns:
+        The longer plan, or ``None``: there is nobody.
+
+    Raises:
+        StoppedEarly: something is pending.
+        CountUnexpected: there are more or fewer than expected.
+        BelongsToAnother: another directory has sent this campaign and may have reached them.
+        StoreError: when the disk refuses, or plan, journal or receipts are damaged.
+    """
+    chosen = choose_retry(plan) if chosen is None else chosen
+    if expect_recipients is not None and chosen.recipients != expect_recipients:
         raise CountUnexpected(
-            f"{len(rows)} recipients can be retried, and --expect-recipients says {expect_recipients}; nothing was sent"
+            f"{chosen.recipients} recipients can be retried, and --expect-recipients says {expect_recipients}; nothing "
+            "was sent"
         )
-    if not len(rows):
+    if not chosen.recipients:
         return None
     _only_here(plan)
     part = len(plan.parts)
     base = next(each.head for each in reversed(plan.parts) if not each.head.is_retry)
     head = replace(base, part=part, kind=RETRY, generation=generation(part), lists=())
     try:
-        built = build_retry(plan, rows, message=head.message, operation=OPERATIONS[head.operation])
+        built = build_retry(plan, chosen, message=head.message, operation=OPERATIONS[head.operation])
         write_head(
             plan.run_dir,
             replace(
@@ -70,6 +89,8 @@ def add_retry(plan: Plan, *, expect_recipients: int | None = None) -> Plan | Non
                 line_types=built.line_types,
                 line_types_of=built.line_types_of,
                 rows_by_file=(),
+                replaced=chosen.replaced,
+                undelivered=len(chosen.undelivered),
                 canary=0,
                 canary_batches=0,
                 first_row=plan.rows,

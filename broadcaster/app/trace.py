@@ -143,7 +143,10 @@ def _traced(
         line=line,
         shown=_shown(row, asked, number),
         stories=stories,
-        deliveries=tuple(_delivery(row, stories, channel, receipts, now_us=now_us) for channel in row.channels),
+        deliveries=tuple(
+            _delivery(row, stories, channel, receipts, now_us=now_us)
+            for channel in sorted({*row.channels, *(each for story in stories for each in story.batch.channels)})
+        ),
     )
 
 

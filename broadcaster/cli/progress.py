@@ -21,7 +21,7 @@ from broadcaster.core.control import Order
 from broadcaster.core.pacing import Limit
 from broadcaster.core.values import Tally
 from broadcaster.core.words import Status, Steering
-from broadcaster.engine.ports import Concluding, Event, Noticed, Ordered, Settled, Tested, Waiting
+from broadcaster.engine.ports import Concluding, Event, Noticed, Ordered, Probed, Settled, Waiting
 
 WIDEST = 119  # columns: a line is no longer, whatever its counts
 _LINE_EVERY_S = 10.0  # where no terminal is watching
@@ -78,7 +78,7 @@ class Watcher:
         self._limit_since_s = 0.0
         self._paused: Order | None = None
         self._paused_since_s = self._held_s = 0.0
-        self._tested: Tested | None = None  # while nobody is messaged because of the canary
+        self._tested: Probed | None = None  # while nobody is messaged because of the canary
         self._tested_since_s = self._waited_s = 0.0
         self._said: set[str] = set()
         self._ended = threading.Event()
@@ -122,12 +122,12 @@ class Watcher:
                 self._ordered(event.order)
             case Noticed():
                 self._say(event.sentence)
-            case Tested():
+            case Probed():
                 self._tests(event)
             case Concluding():
                 self._sent_s = self._clock.monotonic()
 
-    def _tests(self, event: Tested) -> None:
+    def _tests(self, event: Probed) -> None:
         now_s = self._clock.monotonic()
         if self._tested is None:
             self._tested_since_s = now_s

@@ -17,12 +17,12 @@ from broadcaster.app.conclude import Conclusion, conclude
 from broadcaster.app.deliver import Settings, deliver, has_work
 from broadcaster.app.parts import SIMULATOR_URL, access, limit_in_sight, mode_of, run_loop
 from broadcaster.app.prepare import Ask, Prepared, locate, prepare, unplan
-from broadcaster.app.retry import add_retry
+from broadcaster.app.retry import add_retry, choose_retry
 from broadcaster.cli.progress import Watcher
-from broadcaster.cli.screen import busy, console, show_plan
+from broadcaster.cli.screen import busy, console, retry_lines, show_plan
 from broadcaster.cli.steering import refuse_paused, tell_paused
 from broadcaster.cli.who import who
-from broadcaster.core.words import Mode
+from broadcaster.core.words import Channel, Mode
 from broadcaster.errors import BelongsToAnother, BroadcasterError, ConfigError, ExitCode, StoppedEarly
 from broadcaster.job.load import load_job
 from broadcaster.job.model import Job, Limits
@@ -166,20 +166,36 @@ def resume_run(plan: Plan, *, yes: bool, preflight: bool, as_json: bool, skip_ca
     return _send(plan, settings, as_json=as_json)
 
 
-def retry_run(plan: Plan, *, expect_recipients: int | None, yes: bool, preflight: bool, as_json: bool) -> ExitCode:
-    """Add whoever was refused to a frozen plan as a part of its own and send it; the caller holds the lock."""
+def retry_run(
+    plan: Plan,
+    *,
+    expect_recipients: int | None,
+    yes: bool,
+    preflight: bool,
+    as_json: bool,
+    channel: Channel | None = None,
+    dry_run: bool = False,
+) -> ExitCode:
+    """Add whom it did not reach to a frozen plan as a part of its own and send it; the caller holds the lock."""
     settings = Settings.of(plan.head, preflight=preflight)
-    if plan.head.mode != Mode.SIMULATED:
+    if plan.head.mode != Mode.SIMULATED and not dry_run:
         load_settings(os.environ)  # no key, no part
     require_going(plan.run_dir)
     with busy("planning …"):
-        longer = add_retry(plan, expect_recipients=expect_recipients)
+        chosen = choose_retry(plan, channel=channel)
+        longer = None if dry_run else add_retry(plan, expect_recipients=expect_recipients, chosen=chosen)
     if longer is None:
-        conclusion = conclude(plan)
-        why = ": what was rejected may have arrived by an earlier attempt" if conclusion.counts.rejected else ""
-        click.echo(f"There is nothing to retry{why}; nothing was sent.", err=True)
-        return tell(plan, conclusion, as_json=as_json)
-    shown = _preview(longer, settings.limits, how=preview_retry)
+        for name, text in retry_lines(chosen.again, chosen.left_out):
+            click.echo(f"{name:<14} {text}", err=True)
+    if dry_run:
+        click.echo(f"{chosen.recipients:,} people would be sent it again; nothing was sent.", err=True)
+        if as_json:
+            print_json({"recipients": chosen.recipients, "again": chosen.again, "left_out": chosen.left_out})
+        return ExitCode.DONE
+    if longer is None:
+        click.echo("There is nothing to retry; nothing was sent.", err=True)
+        return tell(plan, conclude(plan), as_json=as_json)
+    shown = _preview(longer, settings.limits, how=preview_retry, chosen=chosen)
     show_plan(shown)
     agreed = False
     try:
@@ -241,7 +257,13 @@ def tell(plan: Plan, conclusion: Conclusion, *, as_json: bool) -> ExitCode:
         screen.print(f"{earlier:,} batches had been sent by an earlier launch of this campaign; nobody got them twice.")
     for code, count in conclusion.summary["batches"]["refusals"].items():
         screen.print(f"  {count:,} requests refused: {code}")
-    for path in (plan.run_dir.failed, plan.run_dir.excluded, plan.run_dir.manifest, plan.run_dir.report):
+    for path in (
+        plan.run_dir.failed,
+        plan.run_dir.excluded,
+        plan.run_dir.suppress,
+        plan.run_dir.manifest,
+        plan.run_dir.report,
+    ):
         if path.exists():
             screen.print(f"  {path}")
     where = shlex.quote(str(plan.run_dir.path))

@@ -58,6 +58,7 @@ def _plan_lines(preview: "Preview", chosen: str, already_planned: int) -> Iterat
     if chosen:
         yield "columns", chosen
     yield "rows", f"{preview.rows:,}"
+    yield from retry_lines(preview.again, preview.left_out)
     if already_planned:
         yield "", f"{already_planned:,} more are in the plan already"
     for reason, count in preview.excluded.items():
@@ -91,6 +92,12 @@ def _plan_lines(preview: "Preview", chosen: str, already_planned: int) -> Iterat
         yield "  excluded", row.error if row.error.startswith("line ") else f"{where}: {row.error}"
     for number, parameters in preview.examples:
         yield "  example", number if parameters == "{}" else f"{number}  {parameters}"
+
+
+def retry_lines(again: "dict[str, int]", left_out: "dict[str, int]") -> Iterator[tuple[str, str]]:
+    """Say of a retry why deliveries are sent again, and why others are not."""
+    yield from (("  again", f"{count:,} {why}") for why, count in again.items())
+    yield from (("  left out", f"{count:,} {why}") for why, count in left_out.items())
 
 
 def _counted(counts: "dict[str, int]") -> str:

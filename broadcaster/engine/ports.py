@@ -136,7 +136,7 @@ class Noticed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tested:
+class Probed:
     """The canary stands like this, and ``left_s`` are left of the wait. Nothing is sent until it is decided."""
 
     standing: canary.Standing
@@ -149,7 +149,7 @@ class Concluding:
     """Nothing more is sent by this launch; the run's files are brought up to date."""
 
 
-Event = Settled | Waiting | Ordered | Noticed | Tested | Concluding
+Event = Settled | Waiting | Ordered | Noticed | Probed | Concluding
 
 
 class Observe(Protocol):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broadcaster.phones.origins import calling_codes
+from broadcaster.planning.group import cut
 
 _LOOKED_AT = 1 << 17  # rows
 _TOLD_APART = 1000  # parameter sets; with more of them nearly everybody has one of their own
@@ -38,6 +39,32 @@ def sample(
         for which in np.flatnonzero(shares)
     ]
     return np.sort(np.concatenate(chosen))
+
+
+def cut_with_canary(
+    groups: NDArray[np.integer], largest: int | NDArray[np.int32], canary: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], int]:
+    """Cut the canary and the rest, each by itself, the canary in front; without one as :func:`~.group.cut` does.
+
+    Args:
+        groups: as there.
+        largest: as there.
+        canary: places of its people.
+
+    Returns:
+        What that returns, and how many of the batches, from the first on, are the canary's.
+    """
+    if not len(canary):
+        return *cut(groups, largest=largest), 0
+    rest = np.ones(len(groups), dtype=bool)
+    rest[canary] = False
+    pieces = [
+        (places, *cut(groups[places], largest=largest if isinstance(largest, int) else largest[places]))
+        for places in (canary, np.flatnonzero(rest))
+    ]
+    order = np.concatenate([places[inner] for places, inner, _, _ in pieces])
+    starts, ends = (np.concatenate([pieces[0][which], pieces[1][which] + len(canary)]) for which in (2, 3))
+    return order, starts, ends, len(pieces[0][2])
 
 
 def _shares(first: NDArray[np.int64], sizes: NDArray[np.int64], *, count: int) -> NDArray[np.int64]:

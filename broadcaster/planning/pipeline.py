@@ -22,11 +22,10 @@ from broadcaster.operations.model import Operation
 from broadcaster.phones.origins import countries, line_types
 from broadcaster.planning import bodies
 from broadcaster.planning.ahead import beside
-from broadcaster.planning.canary import sample
+from broadcaster.planning.canary import cut_with_canary, sample
 from broadcaster.planning.channels import ChannelSets
 from broadcaster.planning.exclude import ELIGIBLE, Excluded, counts_by_reason, exclude
 from broadcaster.planning.followup import Known
-from broadcaster.planning.group import cut
 from broadcaster.planning.intake import Audience, Intake, carried, take_in
 from broadcaster.planning.render import Renderer
 from broadcaster.planning.rowtable import Decided, write_rows
@@ -261,7 +260,7 @@ def _cuts(
     groups = sets[eligible] if several == 1 else sets[eligible].astype(np.int64) * several + channels[eligible]
     limits = np.array([wording.largest_batch(each) for each in channel_sets.sets], dtype=np.int32)
     largest = int(limits[0]) if several == 1 else limits[channels[eligible]]
-    order, starts, ends, in_front = _with_canary(
+    order, starts, ends, in_front = cut_with_canary(
         groups, largest, sample(numbers[eligible], channels[eligible], sets[eligible], count=wording.canary)
     )
     cuts = bodies.Cuts(
@@ -275,23 +274,6 @@ def _cuts(
         first_batch=first_batch,
     )
     return cuts, in_front
-
-
-def _with_canary(
-    groups: NDArray[np.integer], largest: int | NDArray[np.int32], canary: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], int]:
-    """Cut the canary and the rest, each by itself; without a canary this is :func:`cut`. Return how many are its."""
-    if not len(canary):
-        return *cut(groups, largest=largest), 0
-    rest = np.ones(len(groups), dtype=bool)
-    rest[canary] = False
-    pieces = [
-        (places, *cut(groups[places], largest=largest if isinstance(largest, int) else largest[places]))
-        for places in (canary, np.flatnonzero(rest))
-    ]
-    order = np.concatenate([places[inner] for places, inner, _, _ in pieces])
-    starts, ends = (np.concatenate([pieces[0][which], pieces[1][which] + len(canary)]) for which in (2, 3))
-    return order, starts, ends, len(pieces[0][2])
 
 
 def _keep(intake: Intake, excluded: Excluded, known: Known, spill: Path) -> NDArray[np.int64] | None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ class Preview:
         encoding: the alphabet of the text; ``None`` where the API renders it.
         first_excluded: where the first excluded rows stand in the list, and why.
         canary: recipients whose receipts decide about the others, in *canary_requests*, within *canary_wait_s*.
+        again, left_out: of a retry, deliveries that are sent again and those that are not, by why.
     """
 
     campaign: str
@@ -79,6 +80,8 @@ class Preview:
     canary: int = 0
     canary_requests: int = 0
     canary_wait_s: float = 0.0
+    again: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""

@@ -1,4 +1,4 @@
-"""A part that sends again to whom the API refused: batches only, whose rows are those of earlier parts.
+"""A part that sends again to whom it did not reach: batches only, whose rows are those of earlier parts.
 
 The generation is new, so that an equal body gets a new key: under the old one the API might answer from its memory.
 """
@@ -10,14 +10,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from broadcaster.core.pacing import Source
+from broadcaster.core.sizes import largest_batch, utf16_length
 from broadcaster.core.values import Message
 from broadcaster.core.words import Channel
 from broadcaster.operations.model import Operation
 from broadcaster.planning import bodies
+from broadcaster.planning.again import UNDELIVERED, Selection
 from broadcaster.planning.group import cut
 from broadcaster.planning.pipeline import Built, built, look_at, write_batches
 from broadcaster.planning.preview import Preview, preview
+from broadcaster.store.parquet import writing
 from broadcaster.store.plan import Plan
+from broadcaster.store.spread import CHANNELS
 
 
 def generation(part: int) -> str:
@@ -25,21 +29,23 @@ def generation(part: int) -> str:
     return f"r{part}"
 
 
-def build_retry(plan: Plan, rows: NDArray[np.int64], *, message: Message, operation: Operation) -> Built:
-    """Write ``batches-N.parquet`` of a part that sends to *rows* again.
+def build_retry(plan: Plan, chosen: Selection, *, message: Message, operation: Operation) -> Built:
+    """Write ``batches-N.parquet`` of a part that sends to those *chosen* again, and what it rests on besides refusals.
 
-    Groups and batches are made as in a first part, no larger than the largest batch that the plan has.
+    Groups and batches are made as in a first part, no larger than the largest batch that the plan has on the same
+    channels.
 
     Args:
         plan: what is planned already.
-        rows: numbers of rows that are in batches of *plan*, ascending.
+        chosen: by :func:`broadcaster.planning.again.choose`.
         message: what the new batches share; its scope has the new generation.
         operation: of the plan.
 
     Raises:
         StoreError: when the disk refuses.
     """
-    wanted = _collect(plan, rows)
+    rows = np.flatnonzero(chosen.masks)
+    wanted = _collect(plan, chosen.masks, operation)
     order, starts, ends = cut(wanted.groups[rows], largest=wanted.largest[wanted.groups[rows]])
     cuts = bodies.Cuts(
         rows=rows[order],
@@ -51,8 +57,13 @@ def build_retry(plan: Plan, rows: NDArray[np.int64], *, message: Message, operat
         first_row=0,  # rows are numbered through the whole plan here
         first_batch=plan.batches,
     )
-    path = plan.run_dir.batches(len(plan.parts))
-    keys = write_batches(path, cuts, wanted.parameters, wanted.channels, message, operation)
+    part = len(plan.parts)
+    paths = [plan.run_dir.batches(part)]
+    keys = write_batches(paths[0], cuts, wanted.parameters, wanted.channels, message, operation)
+    if len(chosen.undelivered):
+        paths.append(plan.run_dir.rows(part))
+        with writing(paths[1], UNDELIVERED) as writer:
+            writer.write_table(chosen.undelivered)
     return built(
         cuts,
         wanted.channels,
@@ -62,7 +73,7 @@ def build_retry(plan: Plan, rows: NDArray[np.int64], *, message: Message, operat
         already_planned=0,
         keys_sha256=keys,
         where=look_at(cuts),
-        paths=(path,),
+        paths=paths,
     )
 
 
@@ -77,33 +88,61 @@ class _Wanted:
     largest: NDArray[np.int32]
 
 
-def _collect(plan: Plan, rows: NDArray[np.int64]) -> _Wanted:
-    """Read what *rows* were sent; a group is no larger than the largest batch of its channels."""
+def _collect(plan: Plan, masks: NDArray[np.uint8], operation: Operation) -> _Wanted:
+    """Read what the wanted rows were sent first; a group is no larger than the largest batch of its channels."""
     groups = np.zeros(plan.rows, dtype=np.int32)
     numbers = np.zeros(plan.rows, dtype=np.int64)
-    wanted = np.zeros(plan.rows, dtype=bool)
-    wanted[rows] = True
+    retries = {part.head.generation for part in plan.parts if part.head.is_retry}
     found: dict[tuple[bytes, tuple[Channel, ...]], int] = {}
     largest: dict[tuple[Channel, ...], int] = {}
     for batch, of_batch in plan.read_with_rows():
         largest[batch.channels] = max(largest.get(batch.channels, 0), len(batch.to))
-        here = np.flatnonzero(wanted[of_batch])
-        if len(here):
-            groups[of_batch[here]] = found.setdefault((batch.parameters, batch.channels), len(found))
-            numbers[of_batch[here]] = [int(batch.to[position][1:]) for position in here.tolist()]
+        if batch.generation in retries:
+            continue
+        for mask in np.unique(masks[of_batch]).tolist():
+            if mask:
+                here = np.flatnonzero(masks[of_batch] == mask)
+                channels = _in_order(mask, batch.channels)
+                groups[of_batch[here]] = found.setdefault((batch.parameters, channels), len(found))
+                numbers[of_batch[here]] = [int(batch.to[position][1:]) for position in here.tolist()]
+    sizes = [largest.get(channels) or _largest_on(channels, plan, operation) for _, channels in found]
     return _Wanted(
         groups=groups,
         numbers=numbers,
         parameters=pa.array([parameters.decode() for parameters, _ in found], pa.large_string()),
         channels=[channels for _, channels in found],
-        largest=np.array([largest[channels] for _, channels in found], dtype=np.int32),
+        largest=np.array(sizes, dtype=np.int32),
+    )
+
+
+def _in_order(mask: int, asked: tuple[Channel, ...]) -> tuple[Channel, ...]:
+    """Return a set of channels in the order in which the job asks for them, others after these."""
+    wanted = [each for at, each in enumerate(CHANNELS) if mask >> at & 1]
+    return tuple([each for each in asked if each in wanted] + [each for each in wanted if each not in asked])
+
+
+def _largest_on(channels: tuple[Channel, ...], plan: Plan, operation: Operation) -> int:
+    """Return how many recipients a batch may have on channels that the plan has not used so far."""
+    head = plan.head
+    return largest_batch(
+        batch_size=head.limits["batch_size"],
+        channels=len(channels),
+        auto=channels == (Channel.AUTO,),
+        body_length=max(head.body_length, utf16_length(head.text or "")),
+        messages_per_minute=head.limits.get("messages_per_minute", 0),
+        hard_limit=operation.largest_batch,
     )
 
 
 def preview_retry(
-    plan: Plan, *, requests_per_minute: int, messages_per_minute: int, source: Source = Source.CONFIGURED
+    plan: Plan,
+    *,
+    requests_per_minute: int,
+    messages_per_minute: int,
+    source: Source = Source.CONFIGURED,
+    chosen: Selection | None = None,
 ) -> Preview:
-    """Show the last part of *plan* alone: what it adds, not what the run was before."""
+    """Show the last part of *plan* alone: what it adds, not what the run was before; and why *chosen* has whom."""
     last = plan.parts[-1]
     shown = preview(
         Plan(plan.run_dir, (last,)),
@@ -111,4 +150,5 @@ def preview_retry(
         messages_per_minute=messages_per_minute,
         source=source,
     )
-    return replace(shown, rows=last.head.recipients)
+    again, left_out = (chosen.again, chosen.left_out) if chosen is not None else ({}, {})
+    return replace(shown, rows=last.head.recipients, again=again, left_out=left_out)

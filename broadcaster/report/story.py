@@ -74,6 +74,8 @@ def decisions(plan: Plan) -> tuple[Decision, ...]:
         for each in journal.decisions():
             key = (each.at_us, each.who, str(each.what), each.note)
             together[key] = together.get(key, 0) + 1
+        for each in journal.waivers():
+            together[each.at_us, each.who, str(each.what).replace("_", " "), ""] = 0
         for order in journal.orders():
             what = str(order.what) if order.per_minute is None else f"{order.what} {order.per_minute:,} a minute"
             together[order.at_us, order.who, what, ""] = 0

@@ -4,6 +4,7 @@ Whether a canary was judged well is not written down: whoever finds that a batch
 gate was passed. So a crash can lose nothing but the judgement itself, which is made again from journal and receipts.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,18 @@ class Gate:
     part: int
     canary: range
     rest: range
+
+
+class _Reader(JournalReader):
+    """A journal that tells why batches were refused."""
+
+    def refusals(self, batches: Sequence[int]) -> dict[int, str]:
+        """Return the code of each of *batches* that was rejected."""
+        query = (
+            f"SELECT batch, code FROM outcome WHERE state = '{State.REJECTED}' "  # noqa: S608 - our own word
+            "AND batch IN (SELECT value FROM json_each(?))"
+        )
+        return {int(batch): str(code or "") for batch, code in self._rows(query, json.dumps(list(batches)))}  # type: ignore[call-overload]  # see the schema
 
 
 def closed_gates(plan: Plan, facts: Facts) -> tuple[Gate, ...]:
@@ -58,7 +71,7 @@ def probes(plan: Plan, facts: Facts, gates: Iterable[Gate]) -> tuple[Probe, ...]
         StoreError: plan or journal cannot be read.
     """
     batches = plan.fetch([batch for gate in gates for batch in gate.canary])
-    with JournalReader(plan.run_dir.journal) as journal:
+    with _Reader(plan.run_dir.journal) as journal:
         refusals = journal.refusals([*batches, *facts.children])
         return tuple(probe for batch in batches.values() for probe in _probes_of(plan, batch, facts, journal, refusals))
 

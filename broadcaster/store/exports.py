@@ -20,6 +20,7 @@ from broadcaster.core.words import Status
 from broadcaster.store.files import replacing, write_atomically
 from broadcaster.store.parquet import reading, record_batches
 from broadcaster.store.rundir import RunDir
+from broadcaster.store.suppressions import write_suppressions
 
 # A spreadsheet may run a cell that begins like this as a formula (CWE-1236), and makes another number of "+1-415-555".
 _FORMULA = r"^[=+\-@\t\r\n\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]"
@@ -35,7 +36,7 @@ def write_summary(path: Path, summary: dict[str, Any]) -> None:
 
 
 def write_exports(run_dir: RunDir, *, sources: Mapping[int, Iterable[pa.RecordBatch]], phone: str) -> None:
-    """Write ``failed.csv`` and ``excluded.csv`` from the manifest; a file without rows is removed.
+    """Write ``failed.csv``, ``excluded.csv`` and ``suppress.csv`` from the manifest; a file without rows is removed.
 
     Args:
         run_dir: whose manifest is current.
@@ -58,6 +59,7 @@ def write_exports(run_dir: RunDir, *, sources: Mapping[int, Iterable[pa.RecordBa
             excluded.write(known, rows, pc.invert(rejected), once=True)
         failed.close()
         excluded.close()
+    write_suppressions(run_dir)
 
 
 def _told(run_dir: RunDir) -> Iterator[pa.Table]:

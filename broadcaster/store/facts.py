@@ -187,8 +187,8 @@ def tally(plan: Plan, facts: Facts) -> Tally:
                 counts[Status.IN_DOUBT] += size - proved
             case _:
                 counts[Status.PENDING] += size
-    # Whoever is in a retry was refused before, and the later word counts.
-    counts[Status.REJECTED] -= sum(part.head.deliveries for part in plan.parts if part.head.is_retry)
+    for status, replaced in _replaced(plan).items():  # of whoever is in a retry the later word counts
+        counts[status] -= replaced
     counts[Status.EXCLUDED] += sum(part.head.excluded_in_manifest for part in plan.parts)
     return Tally(
         pending=counts[Status.PENDING],
@@ -197,6 +197,14 @@ def tally(plan: Plan, facts: Facts) -> Tally:
         excluded=counts[Status.EXCLUDED],
         in_doubt=counts[Status.IN_DOUBT],
     )
+
+
+def _replaced(plan: Plan) -> Counter[Status]:
+    """Return how many deliveries of which status have a later word by a retry."""
+    found = Counter[Status]()
+    for planned in plan.parts:
+        found.update({Status(status): count for status, count in planned.head.replaces.items()})
+    return found
 
 
 def _special(facts: Facts) -> set[int]:

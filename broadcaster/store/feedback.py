@@ -12,6 +12,7 @@ Nothing is read until a receipt has come that nobody has looked at: without ``se
 import json
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,15 @@ from numpy.typing import NDArray
 
 from broadcaster.core.receipts import DeliveryState, join
 from broadcaster.core.remedy import Cause, cause_of
+from broadcaster.errors import StoreError
 from broadcaster.operations.model import Operation
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.receiptfile import reading, state_of
 from broadcaster.store.receipts import receipt_files
 from broadcaster.store.rundir import RunDir
 
-_AT_ONCE = 2000  # ids of a query, answers of a read
+_AT_ONCE = 2000  # ids of a query
+_BATCHES = 100  # whose answers are read at a time: a hundred thousand ids at most
 _SILENT, _FINE = 0, 1  # without a word; under way or arrived. What comes after are causes
 _CAUSES = tuple(Cause)
 _STATES = (
@@ -79,7 +82,10 @@ class Feedback:
     def __init__(self, run_dir: RunDir, operation: Operation) -> None:
         self._run_dir = run_dir
         self._operation = operation
-        self._seen: dict[Path, int] = {path: _last(path) for path in receipt_files(run_dir.path)}
+        self._seen: dict[Path, int] = {}
+        for path in receipt_files(run_dir.path):
+            with suppress(StoreError):  # whoever looks will hear of it
+                self._seen[path] = _last(path)
         self._waiting = array("q")  # batches whose ids were not read yet
         self._ours = _Columns()
 
@@ -97,12 +103,11 @@ class Feedback:
         new = [path for path, number in last.items() if number > self._seen.get(path, 0)]
         if not new and not (self._waiting and any(last.values())):
             return None
-        ids = self._read_waiting()
-        self._ours.add(ids)
-        changed = [name for path in new for name in self._changed(path, last[path])]
-        for few in _chunks([*ids, *self._ours.known(changed)]):
-            states = states_of(last, few)
-            self._ours.mark(list(states), [_code(state) for state in states.values()])
+        while self._waiting:
+            self._mark(last, self._take_in())
+        for path in new:
+            for few in _chunks(self._changed(path, last[path])):
+                self._mark(last, self._ours.known(few))
         self._seen = last
         return self.told()
 
@@ -112,16 +117,19 @@ class Feedback:
         causes = {cause: int(counts[2 + at]) for at, cause in enumerate(_CAUSES) if counts[2 + at]}
         return Told(told=int(counts[_FINE:].sum()), causes=causes)
 
-    def _read_waiting(self) -> list[str]:
-        """Return the message ids of the batches that wait, which do not wait any more."""
-        found: list[str] = []
-        if self._waiting:
-            with JournalReader(self._run_dir.journal) as journal:
-                for few in _chunks(self._waiting.tolist()):
-                    for _, answer in journal.answers_of(few):
-                        found.extend(self._operation.ids(answer))
-            del self._waiting[:]
-        return found
+    def _take_in(self) -> list[str]:
+        """Take a few of the batches that wait in; return the ids of their messages."""
+        few = self._waiting[-_BATCHES:].tolist()
+        with JournalReader(self._run_dir.journal) as journal:
+            ids = [each for _, answer in journal.answers_of(few) for each in self._operation.ids(answer)]
+        self._ours.add(ids)
+        del self._waiting[-_BATCHES:]
+        return ids
+
+    def _mark(self, paths: Iterable[Path], ids: Sequence[str]) -> None:
+        """Look up what is known of messages of ours now."""
+        states = states_of(paths, ids)
+        self._ours.mark(list(states), [_code(state) for state in states.values()])
 
     def _changed(self, path: Path, last: int) -> list[str]:
         with reading(path) as db:

@@ -8,7 +8,7 @@ from typing import Any
 
 from broadcaster.core.keys import FORMAT
 from broadcaster.core.values import Message, Scope
-from broadcaster.core.words import Channel, Mode
+from broadcaster.core.words import Channel, Mode, Status
 from broadcaster.errors import BelongsToAnother, StoreDamaged
 from broadcaster.store.files import write_atomically
 from broadcaster.store.rundir import RunDir
@@ -38,6 +38,9 @@ class Head:
         excluded_deliveries: rows of the manifest that are excluded, one for each channel they asked for.
         largest_request: messages of the largest batch.
         day: the logical date, as in ``2026-12-01``; it is there when the campaign has ``{date}``.
+        replaced: of a retry, the deliveries whose word it replaces, by their status then; ``None``: all were rejected.
+            What it has beyond these was sent on a channel that its row did not have.
+        undelivered: deliveries that a retry has because of their receipts; its ``plan-N.parquet`` names them.
         canary: recipients of the first *canary_batches* of the part, which decide whether its others are sent.
     """
 
@@ -86,6 +89,8 @@ class Head:
     rows_by_file: tuple[int, ...] = ()
     body_length: int = 0
     day: str | None = None  # what {date} in the campaign stands for
+    replaced: dict[str, int] | None = None
+    undelivered: int = 0
     canary: int = 0
     canary_batches: int = 0
     notify: dict[str, Any] = field(default_factory=dict, repr=False)  # holds an address, perhaps with a secret
@@ -94,6 +99,18 @@ class Head:
     def is_retry(self) -> bool:
         """Whether the part sends to rows of earlier parts again, and brings none of its own."""
         return self.kind == RETRY
+
+    @property
+    def replaces(self) -> dict[str, int]:
+        """The deliveries whose word a retry replaces, by their status before it."""
+        if not self.is_retry:
+            return {}
+        return {str(Status.REJECTED): self.deliveries} if self.replaced is None else self.replaced
+
+    @property
+    def added(self) -> int:
+        """Deliveries that a retry sends on a channel that its rows did not have."""
+        return self.deliveries - sum(self.replaces.values()) if self.is_retry else 0
 
     @property
     def all_channels(self) -> tuple[Channel, ...]:

@@ -157,14 +157,6 @@ class JournalReader:
         query = f"SELECT batch, state, missing FROM outcome WHERE state IS NOT '{State.ACCEPTED}' OR missing IS NOT 0"  # noqa: S608 - our own word
         yield from self._rows(query)  # type: ignore[misc]  # see the schema
 
-    def refusals(self, batches: Sequence[int]) -> dict[int, str]:
-        """Return the code of each of *batches* that was rejected."""
-        query = (
-            f"SELECT batch, code FROM outcome WHERE state = '{State.REJECTED}' "  # noqa: S608 - our own word
-            "AND batch IN (SELECT value FROM json_each(?))"
-        )
-        return {int(batch): str(code or "") for batch, code in self._rows(query, json.dumps(list(batches)))}  # type: ignore[call-overload]  # see the schema
-
     def open_claims(self) -> Iterator[Claim]:
         """Yield the claims without an outcome, oldest first."""
         query = "SELECT * FROM claim WHERE batch NOT IN (SELECT batch FROM outcome) ORDER BY since_us, batch"

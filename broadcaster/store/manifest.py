@@ -26,16 +26,17 @@ from broadcaster.core.resolution import SKIPPED
 from broadcaster.core.words import Status
 from broadcaster.errors import StoreDamaged
 from broadcaster.store import receipts
+from broadcaster.store.added import Added
 from broadcaster.store.batchfacts import BatchFacts
 from broadcaster.store.deliveries import Deliveries
 from broadcaster.store.facts import Facts
 from broadcaster.store.files import TEMPORARY, disk_errors, replacing
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.parquet import reading, record_batches, writing
-from broadcaster.store.plan import Part, Plan
+from broadcaster.store.plan import ROW_SHIFT, Part, Plan
 from broadcaster.store.rundir import RunDir
 from broadcaster.store.spill import Spill, spill_path
-from broadcaster.store.spread import Spread
+from broadcaster.store.spread import More, Spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,6 +91,7 @@ def build_manifest(plan: Plan, facts: Facts, *, to: Path) -> Made:
     """
     made = Made(counts=dict.fromkeys(Status, 0))
     table = BatchFacts.of(plan, facts)
+    added = Added(plan)
     told = receipts_revision(plan)
     # The file above may hold millions of other runs' messages: nothing sent, nothing to look for.
     deliveries = Deliveries.read(plan.run_dir.path) if facts.settled or facts.evidence else Deliveries(())
@@ -99,7 +101,8 @@ def build_manifest(plan: Plan, facts: Facts, *, to: Path) -> Made:
         with replacing(to) as temporary, writing(temporary, MANIFEST, note=note) as writer:
             for part in plan.parts:
                 for group, rows in enumerate(part.read_rows()):
-                    joined = _join(part, group, rows, table, deliveries, Path(spilled))
+                    more = added.within(part.head.first_row + (group << ROW_SHIFT), rows.num_rows)
+                    joined = _join(part, group, rows, table, deliveries, Path(spilled), more)
                     writer.write_table(joined)
                     for each in joined["status"].value_counts().to_pylist():
                         made.counts[Status(each["values"])] += each["counts"]
@@ -160,9 +163,17 @@ def _revision(plan: Plan, told: str) -> str:
         return f"{plan.fingerprint}-{journal.revision()}-r{told}"
 
 
-def _join(part: Part, group: int, rows: pa.Table, table: BatchFacts, deliveries: Deliveries, spilled: Path) -> pa.Table:
+def _join(
+    part: Part,
+    group: int,
+    rows: pa.Table,
+    table: BatchFacts,
+    deliveries: Deliveries,
+    spilled: Path,
+    more: More,
+) -> pa.Table:
     """Return the manifest rows of one row group: its rows times their channels, with their spill and receipts."""
-    spread = Spread.of(rows["channels"])
+    spread = Spread.of(rows["channels"], more=more)
     batches = pc.fill_null(rows["batch"], -1).to_numpy().astype(np.int64)
     settled_by = batches[spread.rows]
     count = len(settled_by)

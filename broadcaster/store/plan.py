@@ -112,8 +112,9 @@ class Plan:
 
     @property
     def deliveries(self) -> int:
-        """Messages that all parts ask for; one that was refused and is asked for again is one."""
-        return sum(part.head.deliveries for part in self._counted)
+        """Messages that all parts ask for; one that is asked for again on its channel is one."""
+        added = sum(part.head.added for part in self.parts[1:])
+        return sum(part.head.deliveries for part in self._counted) + added
 
     @property
     def recipients(self) -> int:

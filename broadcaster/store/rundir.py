@@ -66,6 +66,11 @@ class RunDir:
         return self.path / "excluded.csv"
 
     @property
+    def suppress(self) -> Path:
+        """Numbers to leave alone for good, by what the API and receipts said; the next job can name it."""
+        return self.path / "suppress.csv"
+
+    @property
     def events(self) -> Path:
         """What happened, a line for each event; nothing depends on it."""
         return self.path / "events.jsonl"

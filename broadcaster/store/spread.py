@@ -1,4 +1,4 @@
-"""Rows times the channels that each of them asks for: the rows of the manifest."""
+"""Rows times the channels that each of them is sent on: the rows of the manifest."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +12,8 @@ from broadcaster.store.head import parse_channels
 
 CHANNELS = tuple(sorted(Channel))
 """The order of a row's channels in the manifest; a channel's place here is its rank."""
+More = tuple[NDArray[np.int64], NDArray[np.uint8]]
+"""Rows of a row group, and the channels that were added to each, as bits by rank."""
 
 
 @lru_cache
@@ -37,12 +39,14 @@ class Spread:
     ranks: NDArray[np.int64]
 
     @classmethod
-    def of(cls, written: pa.ChunkedArray) -> "Spread":
-        """Spread rows by what their ``channels`` column says."""
+    def of(cls, written: pa.ChunkedArray, *, more: More | None = None) -> "Spread":
+        """Spread rows by what their ``channels`` column says, and what retries have added."""
         column = written.combine_chunks()
         column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
         sets = [sorted(parse_channels(each)) for each in column.dictionary.to_pylist()]
         code = column.indices.to_numpy()
+        if more is not None and len(more[0]):
+            sets, code = _widened(sets, code, more)
         widths = np.array([len(each) for each in sets], dtype=np.int64)[code]
         ends = np.cumsum(widths)
         rows = np.repeat(np.arange(len(code)), widths)
@@ -61,3 +65,15 @@ class Spread:
         """Return which delivery a row's channel is; a channel is given by its place in ``CHANNELS``."""
         found: NDArray[np.int64] = self.begins[rows] + self.ranks[rows, channels]
         return found
+
+
+def _widened(
+    sets: list[list[Channel]], code: NDArray[np.signedinteger], more: More
+) -> tuple[list[list[Channel]], NDArray[np.int64]]:
+    """Return sets of channels and which of them each row has, with those that were added."""
+    own = np.array([sum(1 << CHANNELS.index(each) for each in channels) for channels in sets], dtype=np.uint8)
+    masks = own[code]
+    rows, added = more
+    masks[rows] |= added
+    there, place = np.unique(masks, return_inverse=True)
+    return [[each for at, each in enumerate(CHANNELS) if mask >> at & 1] for mask in there.tolist()], place

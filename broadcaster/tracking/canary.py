@@ -1,10 +1,10 @@
 """Waiting for what becomes of the first few messages, before anybody else is messaged.
 
 Theory of operation. Receipts are looked for in two ways at once. Whatever webhooks bring is read from the files of
-receipts, twice a second. And the API is asked, a moment after the last of the messages and then in growing distances,
-about those that are not known to do well; what it says is kept as receipts, so that there is one truth. The wait
-counts from the last answer to the canary, by the journal: who is killed meanwhile goes on waiting, and who comes back
-later judges at once, but never before the API was asked again: something may have been mended or sent again since.
+receipts, a few times a second. And the API is asked, a moment after the last of the messages and then in growing
+distances, about those that are not known to do well; what it says is kept as receipts, so that there is one truth. The
+wait counts from the last answer to the canary, by the journal: who is killed meanwhile goes on waiting, and who comes
+back later judges at once, but never before the API was asked again: something may have been mended or sent again since.
 
 It must not know when to wait, nor what goes before or after.
 """
@@ -18,7 +18,7 @@ from broadcaster.api.asking import Sending
 from broadcaster.clock import Clock
 from broadcaster.core.canary import WELL, Probe, Standing, Verdict, judge, standing, why_halted
 from broadcaster.core.receipts import DeliveryState, Receipt
-from broadcaster.engine.ports import Observe, Tested
+from broadcaster.engine.ports import Observe, Probed
 from broadcaster.engine.stop import Stop
 from broadcaster.errors import AccountRefused, BroadcasterError, CanaryFailed
 from broadcaster.job.model import Safety
@@ -31,8 +31,8 @@ from broadcaster.store.receipts import ReceiptsWriter, receipt_files, revision
 from broadcaster.tracking.evidence import EARLY_US
 from broadcaster.tracking.polling import poll
 
-_LOOK_S = 0.5
-_FIRST_S, _GROWS, _LAST_S = 2.0, 1.5, 60.0  # between questions to the API
+_LOOK_S = 0.25
+_FIRST_S, _GROWS, _LAST_S = 1.0, 1.5, 60.0  # between questions to the API
 _GRACE_S = 30.0  # when the wait is over: for the API to answer, which the account's limit may hold up
 _LATE_US = 120_000_000  # how far the API's clock may be ahead of ours
 _CONCURRENCY = 4  # requests under way: other runs have the same limit
@@ -158,7 +158,7 @@ class _Waiting:
             if verdict is Verdict.HALT and not asked:
                 verdict = Verdict.WAIT
             left_s = max(0.0, (self._wait.until_us - now_us) / _S)
-            self._observe(Tested(standing=self.found, left_s=left_s, verdict=verdict))
+            self._observe(Probed(standing=self.found, left_s=left_s, verdict=verdict))
             if verdict is not Verdict.WAIT:
                 return verdict
             await self._stop.sleep(_LOOK_S)

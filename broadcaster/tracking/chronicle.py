@@ -17,7 +17,7 @@ from broadcaster.clock import Clock, SystemClock, wall_us
 from broadcaster.core.control import Order
 from broadcaster.core.values import Tally
 from broadcaster.core.words import Steering
-from broadcaster.engine.ports import Event, Noticed, Ordered, Settled, Tested, Waiting
+from broadcaster.engine.ports import Event, Noticed, Ordered, Probed, Settled, Waiting
 from broadcaster.errors import ExitCode
 from broadcaster.phones import mask_in
 from broadcaster.store.events import EventFile, tell_once
@@ -119,10 +119,10 @@ class Chronicle:
             self._follows(event.order)
         elif isinstance(event, Noticed):
             self.tell("noticed", {"code": event.code})
-        elif isinstance(event, Tested):
+        elif isinstance(event, Probed):
             self._tests(event)
 
-    def _tests(self, event: Tested) -> None:
+    def _tests(self, event: Probed) -> None:
         found = event.standing
         facts = {
             "text": found.text,

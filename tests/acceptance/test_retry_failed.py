@@ -1,11 +1,15 @@
-"""``retry-failed``: what the API refused goes again under new keys, and nobody else hears of it."""
+"""``retry-failed``: what definitely did not arrive goes again under new keys, and nobody else hears of it."""
 
 import json
 import signal
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli import Cli, matches, once, sends, wait_until
+from support.cli import KEY, Cli, matches, once, sends, wait_until
 from support.simulator import Simulator
 from support.terminal import Terminal
 
@@ -227,3 +231,134 @@ def test_a_retry_needs_a_plan(cli: Cli) -> None:
     refused = cli("retry-failed", "runs/nowhere", "--yes")
     assert (refused.code, refused.stdout) == (2, "")
     assert "runs/nowhere" in refused.stderr
+
+
+# ---- what receipts say ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def world(cli: Cli, **options: Any) -> Iterator[Simulator]:
+    """An API in which everything that becomes of a message becomes at once."""
+    with Simulator(key=KEY, lifecycle_speed=10_000.0, **options) as simulator:
+        cli.use(simulator)
+        yield simulator
+
+
+def followed_up(cli: Cli, people: int, *, channels: list[str]) -> list[str]:
+    """Finish a run and ask what became of it; return the numbers."""
+    to = cli.people(people)
+    cli.job(message={"channels": channels})
+    assert cli("run", "job.toml", "--yes").code == 0
+    assert cli("reconcile", RUN).code == 0
+    return to
+
+
+def by_reason(cli: Cli) -> dict[str | None, set[str]]:
+    """Return the numbers by why a message did not arrive; those that it reached are under ``None``."""
+    found: dict[str | None, set[str]] = {}
+    for row in cli.manifest():
+        found.setdefault(row["delivery_reason"], set()).add(row["to"])
+    return found
+
+
+def test_what_failed_goes_again_and_who_is_not_on_the_channel_gets_it_on_another(cli: Cli) -> None:
+    with world(cli, failed_share=0.5, read_share=0) as sim:
+        to = followed_up(cli, 60, channels=["whatsapp"])
+        fates = by_reason(cli)
+        assert fates.keys() == {None, "DELIVERY_003", "DELIVERY_007"}
+        before = len(sim.messages())
+
+        shown = cli("retry-failed", RUN, "--dry-run", "--json")
+        assert shown.code == 0, shown.stderr
+        again, left = len(fates["DELIVERY_003"]), len(fates["DELIVERY_007"])
+        assert shown.json == {
+            "recipients": again,
+            "again": {"failed (DELIVERY_003)": again},
+            "left_out": {"not on this channel: --channel names another (DELIVERY_007)": left},
+        }
+        assert len(sim.messages()) == before
+        assert not (cli.home / RUN / "plan-1.json").exists()
+
+        ended = cli("retry-failed", RUN, "--yes")
+        assert ended.code == 0, ended.stderr
+        assert f"  again        {again} failed (DELIVERY_003)" in ended.stderr
+        assert f"  left out     {left} not on this channel: --channel names another (DELIVERY_007)" in ended.stderr
+        assert {each["recipient"] for each in sim.messages()[before:]} == fates["DELIVERY_003"]
+        assert cli("verify", RUN).code == 0
+        assert len(cli.manifest()) == 60  # the later word replaces the earlier
+        assert cli("reconcile", RUN).code == 0
+
+        before, lost = len(sim.messages()), {row["to"] for row in cli.manifest() if row["delivery_status"] == "failed"}
+        ended = cli("retry-failed", RUN, "--yes", "--channel", "sms")
+        assert ended.code == 0, ended.stderr
+        new = sim.messages()[before:]
+        assert {each["recipient"] for each in new} == lost
+        assert {each["channel"] for each in new} == {"sms"}
+        rows = cli.manifest()
+        assert [(row["input_row"], row["channel"]) for row in rows] == [
+            (at, channel)
+            for at, number in enumerate(to)
+            for channel in (["sms"] if number in lost else []) + ["whatsapp"]
+        ]
+        assert cli("verify", RUN).code == 0
+        assert cli("reconcile", RUN).code == 0
+        assert cli("report", RUN).code == 0
+        traced = cli("trace", RUN, "--row", str(to.index(min(lost))), "--json")
+        assert [each["channel"] for each in traced.json["rows"][0]["deliveries"]] == ["sms", "whatsapp"]
+
+        reached = {row["to"] for row in cli.manifest() if row["delivery_status"] == "delivered"}
+        before = len(sim.messages())
+        cli("retry-failed", RUN, "--yes", "--channel", "sms")
+        assert not {each["recipient"] for each in sim.messages()[before:]} & reached
+
+
+def test_a_run_whose_money_ran_out_is_finished_after_it_was_topped_up(cli: Cli, tmp_path: Path) -> None:
+    state = tmp_path / "ledger.sqlite"
+    with world(cli, state=state, balance=30) as sim:
+        port = sim.url.rpartition(":")[2]
+        to = followed_up(cli, 50, channels=["sms"])
+    with world(cli, state=state, port=port) as sim:
+        ended = cli("retry-failed", RUN, "--yes", "--expect-recipients", "20", "--json")
+        assert ended.code == 0, ended.stderr
+        assert "20 blocked (BUSINESS_003)" in ended.stderr
+        assert {each["recipient"] for each in sim.messages()[50:]} == set(to[30:])
+        assert cli("reconcile", RUN).code == 0
+        assert {row["delivery_status"] for row in cli.manifest()} == {"delivered"}
+        assert cli("verify", RUN).code == 0
+        assert "nothing to retry" in cli("retry-failed", RUN, "--yes").stderr
+
+
+def test_who_opted_out_is_never_retried_and_the_next_job_leaves_them_alone(cli: Cli) -> None:
+    with world(cli) as sim:
+        to = cli.people(10)
+        for number in to[:3]:
+            contact = sim.call("POST", "/v3/contacts", {"phone_number": number}).json["data"]
+            assert sim.call("PATCH", f"/v3/contacts/{contact['id']}", {"opt_out": True}).status == 200
+        followed_up(cli, 10, channels=["sms"])
+        ended = cli("retry-failed", RUN, "--yes", "--channel", "whatsapp")
+        assert ended.code == 0, ended.stderr
+        assert "3 must not be messaged (BUSINESS_004)" in ended.stderr
+        assert "nothing to retry" in ended.stderr
+        assert f"{RUN}/suppress.csv" in ended.stderr
+        assert len(sim.messages()) == 10
+        path = cli.home / RUN / "suppress.csv"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert lines == ['"number","reason","code"', *(f'"{each}","opted_out","BUSINESS_004"' for each in to[:3])]
+
+        cli.job("next.toml", campaign="next", recipients={"suppress": [f"{RUN}/suppress.csv"]})
+        assert cli("run", "next.toml", "--yes").code == 0
+        assert {each["recipient"] for each in sim.messages()[10:]} == set(to[3:])
+        assert cli.statuses("runs/next") == {"excluded": 3, "accepted": 7}
+        assert cli("purge", RUN, "--yes").code == 0
+        assert not path.exists()
+
+
+def test_what_may_still_arrive_is_not_retried(cli: Cli) -> None:
+    """The API picks the channel: after a failure it may try another, for some minutes."""
+    with world(cli, failed_share=1, reroute_share=0):
+        followed_up(cli, 5, channels=[])
+        ended = cli("retry-failed", RUN, "--yes")
+        assert ended.code == 0, ended.stderr
+        assert "5 failed a few minutes ago: another route may be tried" in ended.stderr
+        assert "nothing to retry" in ended.stderr

@@ -247,12 +247,14 @@ def restarted(
         yield again
 
 
-def wait_until(happened: Callable[[], object], *, what: str) -> None:
-    """Return as soon as *happened* is true; fail when it never is."""
-    deadline = time.monotonic() + PATIENCE_S
+def wait_until(
+    happened: Callable[[], object], *, what: str, patience_s: float = PATIENCE_S, every_s: float = 0.01
+) -> None:
+    """Return as soon as *happened* is true; fail when it never is. *every_s* is the pause between two looks."""
+    deadline = time.monotonic() + patience_s
     while not happened():
-        assert time.monotonic() < deadline, f"{what}: waited for {PATIENCE_S:.0f} s"
-        time.sleep(0.01)
+        assert time.monotonic() < deadline, f"{what}: waited for {patience_s:.0f} s"
+        time.sleep(every_s)
 
 
 def _toml(value: Any) -> str:

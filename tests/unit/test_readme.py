@@ -20,6 +20,7 @@ FAULTS = {
     "the API refuses one number of a batch": "test_a_refused_number_is_rejected_alone_however_the_api_names_it",
     "the balance is used up (402)": "test_the_corner_case",
     "many deliveries are rejected": "test_too_many_refusals_halt_the_run",
+    "messages are accepted and then blocked": "test_the_trap_ends_with_25_messages_and_not_5000",
     "an answer names people nobody asked for": "test_an_answer_that_contradicts_the_request_halts_the_run",
     "the API fails again and again": ("test_an_api_that_is_down_is_left_alone_until_one_request_finds_it_well_again"),
     "more than a day passes before you resume": "test_what_is_past_the_window_is_in_doubt_and_listed",

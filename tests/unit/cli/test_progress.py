@@ -8,12 +8,13 @@ import pytest
 from support.doubles import ManualClock
 
 from broadcaster.cli.progress import WIDEST, Watcher, limit_text
+from broadcaster.core.canary import Standing, Verdict
 from broadcaster.core.control import Order
 from broadcaster.core.pacing import Limit, Source
 from broadcaster.core.tally import Ahead
 from broadcaster.core.values import Tally
 from broadcaster.core.words import Steering
-from broadcaster.engine.ports import Concluding, Noticed, Ordered, Settled, Waiting
+from broadcaster.engine.ports import Concluding, Noticed, Ordered, Probed, Settled, Waiting
 
 
 def limit(requests: int | None = 200, messages: int | None = None, source: str = "default") -> Limit:
@@ -233,3 +234,44 @@ def test_writing_files_afterwards_is_told_and_is_not_counted_as_sending(show: Sh
     assert told is not None
     assert told.startswith("sent in 60 s")
     assert show.watcher.ended() == told
+
+
+def standing(verdict: Verdict) -> Probed:
+    words = {"delivered": 18, "failed": 1}
+    found = Standing(sent=25, well=18, bad=1, open=6, words=words, codes={"DELIVERY_003": 1})
+    return Probed(standing=found, left_s=180.0, verdict=verdict)
+
+
+def test_while_the_canary_is_waited_for_the_line_says_how_it_stands(show: Show) -> None:
+    show.watcher(Settled(accepted=25))
+    show.watcher(standing(Verdict.WAIT))
+
+    assert show.watcher.lines() == [
+        "25 accepted · 0 rejected · 0 in doubt · 9,975 to go",
+        "canary: 25 sent, 18 delivered, 1 failed, 6 open, 3 min left",
+    ]
+
+
+def per_minute(words: str) -> float:
+    return float(words.split(maxsplit=1)[0].replace(",", ""))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "says"),
+    [(Verdict.GO, "the others are messaged now"), (Verdict.HALT, "nobody else is messaged")],
+)
+def test_the_verdict_is_told_and_the_wait_counts_as_no_sending(
+    show: Show, capsys: pytest.CaptureFixture[str], verdict: Verdict, says: str
+) -> None:
+    show.watcher(Settled(accepted=25))
+    show.watcher(standing(Verdict.WAIT))
+    show.clock.step(120)
+    show.watcher(standing(verdict))
+    assert f"canary: 25 sent, 18 delivered, 1 failed, 6 open; {says}" in capsys.readouterr().err
+    show.send(60)
+
+    assert 1950 < per_minute(show.pace) <= 2000  # measured anew
+    ended = show.watcher.ended()
+    assert ended is not None
+    assert ended.startswith("sent in 3 min, 2 min of it waiting for the canary, on average ")
+    assert 1950 < per_minute(ended.partition("average ")[2]) < 2050

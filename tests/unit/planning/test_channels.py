@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.plans import accepted, extend_plan, make_plan, people, record, rejected
 
+from broadcaster.app.retry import choose_retry
 from broadcaster.core.words import Channel
 from broadcaster.operations import OPERATIONS
 from broadcaster.planning.channels import UNKNOWN, ChannelSets
@@ -16,7 +17,6 @@ from broadcaster.store.audit import audit
 from broadcaster.store.facts import Facts, tally
 from broadcaster.store.manifest import build_manifest
 from broadcaster.store.plan import Plan
-from broadcaster.store.refusals import refused_rows
 
 SMS, WHATSAPP, RCS, AUTO = Channel.SMS, Channel.WHATSAPP, Channel.RCS, Channel.AUTO
 
@@ -100,9 +100,8 @@ def test_what_was_refused_is_retried_on_the_channels_of_its_row(tmp_path: Path) 
     plan = mixed(tmp_path)
     auto, sms, both = plan.read_batches()
     record(plan, accepted(auto), rejected(sms), rejected(both))
-    refused = refused_rows(plan, Facts.read(plan))
     message = plan.head.message
-    built = build_retry(plan, refused, message=message, operation=OPERATIONS[plan.head.operation])
+    built = build_retry(plan, choose_retry(plan), message=message, operation=OPERATIONS[plan.head.operation])
     table = pq.read_table(plan.run_dir.batches(1)).to_pylist()
 
     assert [(batch["channels"], batch["rows"]) for batch in table] == [("sms", [1]), ("sms+whatsapp", [2, 5])]

@@ -26,8 +26,8 @@ def settled(plan: Plan, *, refused: set[int]) -> Plan:
     return plan
 
 
-def again(plan: Plan, **asked: int) -> Plan:
-    longer = add_retry(plan, **asked)
+def again(plan: Plan, *, expect_recipients: int | None = None) -> Plan:
+    longer = add_retry(plan, expect_recipients=expect_recipients)
     assert longer is not None
     return longer
 

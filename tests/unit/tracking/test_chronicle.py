@@ -11,10 +11,11 @@ from support import exposition as strict
 from support.cli import wait_until
 from support.doubles import ManualClock
 
+from broadcaster.core.canary import Standing, Verdict
 from broadcaster.core.control import Order
 from broadcaster.core.values import Tally
 from broadcaster.core.words import Steering
-from broadcaster.engine.ports import Noticed, Ordered, Settled, Waiting
+from broadcaster.engine.ports import Noticed, Ordered, Probed, Settled, Waiting
 from broadcaster.errors import ExitCode
 from broadcaster.store.events import read_events
 from broadcaster.store.rundir import RunDir
@@ -221,3 +222,19 @@ def test_lines_are_json_that_any_reader_takes(chronicle: Chronicle, tmp_path: Pa
     chronicle.end(ExitCode.HALTED, why='a "word"\nand Ümläute \u2028')
     raw = (tmp_path / "events.jsonl").read_bytes()
     assert [json.loads(line)["event"] for line in raw.splitlines()] == ["started", "halted"]
+
+
+def test_the_canary_is_told_when_it_stands_otherwise_and_not_at_every_look(
+    chronicle: Chronicle, tmp_path: Path
+) -> None:
+    begin(chronicle)
+    for well, verdict in ((0, Verdict.WAIT), (0, Verdict.WAIT), (1, Verdict.WAIT), (1, Verdict.WAIT), (2, Verdict.GO)):
+        found = Standing(sent=2, well=well, open=2 - well, words={"delivered": well} if well else {}, codes={})
+        chronicle(Probed(standing=found, left_s=9, verdict=verdict))
+    chronicle.end(ExitCode.DONE)
+
+    assert [(each["text"], each["verdict"], each["well"], each["open"]) for each in told(tmp_path, "canary")] == [
+        ("2 sent, 2 open", "wait", 0, 2),
+        ("2 sent, 1 delivered, 1 open", "wait", 1, 1),
+        ("2 sent, 2 delivered", "go", 2, 0),
+    ]

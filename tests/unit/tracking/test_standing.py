@@ -202,6 +202,7 @@ SENTENCES = {
     "Started: 1,200 to send": told("started", pending=1200),
     "Waiting: the API asks for fewer requests (BUSINESS_002)": told("waiting", code="BUSINESS_002", times=1),
     "Waiting: INTERNAL_001, 30 times": told("waiting", code="INTERNAL_001", times=30),
+    "Canary: 25 sent, 25 open": told("canary", text="25 sent, 25 open", verdict="wait"),
     "Paused": told("paused"),
     "Goes on": told("going"),
     "Limit: 50 requests a minute": told("rate", limit=50),
