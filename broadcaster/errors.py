@@ -181,3 +181,9 @@ class BelongsToAnother(BroadcasterError):
 
     exit_code = ExitCode.FOREIGN
     code = "belongs_to_another"
+
+
+def first_of(group: BaseExceptionGroup[BroadcasterError]) -> BroadcasterError:
+    """Return the error that a user should read: the first one found in a group of tasks that failed together."""
+    found = group.exceptions[0]
+    return first_of(found) if isinstance(found, BaseExceptionGroup) else found

@@ -116,7 +116,11 @@ async def deliver(
         observe(event)
 
     def begun(counts: Tally, api_line: Line, left: Ahead) -> None:
-        chronicle.begin(counts, requests=lambda: api_line.send.exchanges, limit=lambda: api_line.pacer.limit_in_force)
+        chronicle.begin(
+            counts,
+            requests=lambda: api_line.send.exchanges,
+            limit=lambda: api_line.pacer.limit.requests_per_minute,
+        )
         begin(counts, api_line, left)
 
     try:

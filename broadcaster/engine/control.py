@@ -17,7 +17,7 @@ from broadcaster.core.control import Control, Order, news
 from broadcaster.core.words import Steering
 from broadcaster.engine.pacer import Pacer
 from broadcaster.engine.ports import Noticed, Observe, Ordered
-from broadcaster.errors import BroadcasterError
+from broadcaster.errors import BroadcasterError, first_of
 
 LOOK_EVERY_S = 0.25
 UNREADABLE = "control_unreadable"  # the code of the event
@@ -125,9 +125,4 @@ async def steered(helm: Helm) -> AsyncIterator[None]:
             finally:
                 following.cancel()
     except* BroadcasterError as errors:
-        raise _first(errors) from None
-
-
-def _first(group: BaseExceptionGroup[BroadcasterError]) -> BroadcasterError:
-    found = group.exceptions[0]
-    return _first(found) if isinstance(found, BaseExceptionGroup) else found
+        raise first_of(errors) from None

@@ -89,11 +89,6 @@ class Pacer:
         )
 
     @property
-    def limit_in_force(self) -> int | None:
-        """Requests per minute at present; ``None`` without a limit."""
-        return self.limit.requests_per_minute
-
-    @property
     def paused_for_s(self) -> float:
         """How much longer everybody waits because the API asked for it; 0 when nobody does."""
         return max(0.0, self._pause.paused_until_s - self._clock.monotonic())

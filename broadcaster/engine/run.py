@@ -17,7 +17,7 @@ from broadcaster.engine.servertime import ServerTime
 from broadcaster.engine.stop import Stop
 from broadcaster.engine.terms import Shared, Terms
 from broadcaster.engine.work import Task, Work
-from broadcaster.errors import BroadcasterError, Halted
+from broadcaster.errors import BroadcasterError, Halted, first_of
 
 LARGEST_ANSWER = 4_000_000  # bytes: the API forgets a key whose answer passed 5 MB
 
@@ -122,7 +122,7 @@ async def execute(
     except* _Aborted:
         pass
     except* BroadcasterError as group:
-        raise _first(group) from None
+        raise first_of(group) from None
     return shared
 
 
@@ -141,9 +141,3 @@ def _check_answer_size(shared: Shared, largest_batch: int, stop: Stop) -> None:
                 "limits.batch_size, and plan under a new campaign name"
             )
         )
-
-
-def _first(group: BaseExceptionGroup[BroadcasterError]) -> BroadcasterError:
-    """Return the error that a user should read: the first one found in the group."""
-    found = group.exceptions[0]
-    return _first(found) if isinstance(found, BaseExceptionGroup) else found

@@ -108,11 +108,9 @@ class ReceiptsWriter:
         if not given:
             return 0
         future: asyncio.Future[int] = self._loop.create_future()
-        future.add_done_callback(_retrieve)
         self._waiting += len(given)
         self._queue.put((given, future))
-        # A cancelled caller must not cancel the write: it is on its way to the disk.
-        return await asyncio.shield(future)
+        return await future  # a cancelled caller cancels its waiting, not the write: it is on its way to the disk
 
     def close(self) -> None:
         """Write what is waiting and close the file. Receipts that come later are refused."""
@@ -254,9 +252,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _retrieve(future: "asyncio.Future[int]") -> None:
-    """Look at a failure even when its caller is gone, so that asyncio does not report it a second time."""
-    if not future.cancelled():
-        future.exception()

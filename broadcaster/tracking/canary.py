@@ -20,7 +20,7 @@ from broadcaster.core.canary import WELL, Probe, Standing, Verdict, judge, stand
 from broadcaster.core.receipts import DeliveryState, Receipt
 from broadcaster.engine.ports import Observe, Probed
 from broadcaster.engine.stop import Stop
-from broadcaster.errors import AccountRefused, BroadcasterError, CanaryFailed
+from broadcaster.errors import AccountRefused, BroadcasterError, CanaryFailed, first_of
 from broadcaster.job.model import Safety
 from broadcaster.store.canary import Gate, canary_settled_us, probes
 from broadcaster.store.facts import Facts
@@ -70,7 +70,7 @@ async def await_canary(
                 finally:
                     asking.cancel()
         except* BroadcasterError as errors:
-            raise _first(errors) from None
+            raise first_of(errors) from None
     if verdict is Verdict.HALT:
         raise CanaryFailed(
             why_halted(
@@ -81,11 +81,6 @@ async def await_canary(
                 asking=waiting.because,
             )
         )
-
-
-def _first(group: BaseExceptionGroup[BroadcasterError]) -> BroadcasterError:
-    found = group.exceptions[0]
-    return _first(found) if isinstance(found, BaseExceptionGroup) else found
 
 
 def _written(seconds: float) -> str:

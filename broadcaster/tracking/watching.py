@@ -21,7 +21,7 @@ from broadcaster.core.halt import must_halt, stopped_by
 from broadcaster.core.remedy import Cause, mend
 from broadcaster.engine.ports import Event, Noticed, Observe, Settled
 from broadcaster.engine.stop import Stop
-from broadcaster.errors import BalanceExhausted, BroadcasterError, Halted
+from broadcaster.errors import BalanceExhausted, BroadcasterError, Halted, first_of
 from broadcaster.job.model import Safety
 from broadcaster.store.feedback import Told
 
@@ -141,9 +141,4 @@ async def watched(
             finally:
                 following.cancel()
     except* BroadcasterError as errors:  # of the block
-        raise _first(errors) from None
-
-
-def _first(group: BaseExceptionGroup[BroadcasterError]) -> BroadcasterError:
-    found = group.exceptions[0]
-    return _first(found) if isinstance(found, BaseExceptionGroup) else found
+        raise first_of(errors) from None

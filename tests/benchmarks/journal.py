@@ -70,8 +70,7 @@ def _uuid(chance: Any) -> str:
 
 
 def _ours(run: str) -> tuple[Callable[[], None], Callable[[], None]]:
-    from broadcaster.core.values import Batch, Claim, Instant, Outcome
-    from broadcaster.core.words import State
+    from broadcaster.core.values import Batch, Claim, Instant
     from broadcaster.store.facts import Facts
     from broadcaster.store.manifest import build_manifest
     from broadcaster.store.plan import Plan
@@ -85,18 +84,7 @@ def _ours(run: str) -> tuple[Callable[[], None], Callable[[], None]]:
         for batch, answer in waiting:
             since = Instant(wall_us=_SENT_US + batch.id, boot_us=batch.id)
             await journal.claim([Claim(batch=batch.id, since=since, server_us=_SENT_US)])
-            await journal.settle(
-                Outcome(
-                    batch=batch.id,
-                    state=State.ACCEPTED,
-                    attempts=1,
-                    first_us=since.wall_us,
-                    settled_us=since.wall_us + 1,
-                    http=202,
-                    request_id=f"req-{batch.id}",
-                    answer=answer,
-                )
-            )
+            await journal.settle(lists.accepted(batch.id, since, answer))
 
     async def main() -> None:
         waiting = iter(answers)

@@ -27,9 +27,12 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .turns import child, compare, peak_mb
+
+if TYPE_CHECKING:
+    from broadcaster.core.values import Instant, Outcome
 
 _MODULE = "tests.benchmarks.lists"
 _TEMPLATE = "7ba7b820-9dad-11d1-80b4-00c04fd430c8"
@@ -129,10 +132,26 @@ def make_list(path: Path, rows: int, *, sets: int | None, share: float = _OWN) -
             )
 
 
+def accepted(batch: int, since: "Instant", answer: bytes) -> "Outcome":
+    """Return the outcome of a batch that was claimed at *since* and accepted at once."""
+    from broadcaster.core.values import Outcome
+    from broadcaster.core.words import State
+
+    return Outcome(
+        batch=batch,
+        state=State.ACCEPTED,
+        attempts=1,
+        first_us=since.wall_us,
+        settled_us=since.wall_us + 1,
+        http=202,
+        request_id=f"req-{batch}",
+        answer=answer,
+    )
+
+
 def _settle(run: Path) -> int:
     """Write the journal of a run of which all but a few batches were accepted; return how many batches it has."""
-    from broadcaster.core.values import Claim, Instant, Outcome
-    from broadcaster.core.words import State
+    from broadcaster.core.values import Claim, Instant
     from broadcaster.store import rows, writer
     from broadcaster.store.plan import Plan
     from broadcaster.store.rundir import RunDir
@@ -148,16 +167,7 @@ def _settle(run: Path) -> int:
         since = Instant(wall_us=_SENT_US + batch.id)
         recipients = [{"message_id": f"{chance.getrandbits(128):032x}", "to": to, "channel": None} for to in batch.to]
         answer = json.dumps({"success": True, "data": {"status": "QUEUED", "recipients": recipients}, "meta": {}})
-        outcome = Outcome(
-            batch=batch.id,
-            state=State.ACCEPTED,
-            attempts=1,
-            first_us=since.wall_us,
-            settled_us=since.wall_us + 1,
-            http=202,
-            request_id=f"req-{batch.id}",
-            answer=answer.encode(),
-        )
+        outcome = accepted(batch.id, since, answer.encode())
         for statement, values in (
             rows.claiming([Claim(batch=batch.id, since=since)], process=1),
             *rows.settling(outcome),

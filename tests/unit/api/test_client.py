@@ -297,6 +297,24 @@ async def test_a_name_that_is_not_found_is_unsent() -> None:
     assert (type(result), getattr(result, "reason", "")) == (Unsent, "name_not_found")
 
 
+async def test_a_name_that_is_looked_up_for_ever_is_unsent(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(AbstractResolver):
+        async def resolve(
+            self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+        ) -> list[ResolveResult]:
+            await asyncio.Event().wait()
+            raise AssertionError(f"{host}:{port} {family}")
+
+        async def close(self) -> None:
+            pass
+
+    monkeypatch.setattr("broadcaster.api.client._CONNECT_S", 0.05)
+    async with client("http://api.invalid", resolver=Slow()) as send:
+        result = await send(POST)
+
+    assert (type(result), getattr(result, "reason", "")) == (Unsent, "name_not_found")
+
+
 async def test_a_server_that_speaks_no_tls_is_unsent_and_sees_no_request() -> None:
     async with wire(says(OK)) as served:
         greeted = asyncio.Event()
