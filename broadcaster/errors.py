@@ -10,6 +10,7 @@
     ├─ Halted                 5   a safety limit, the balance, or a count that is not as expected
     │  ├─ CountUnexpected
     │  ├─ BalanceExhausted
+    │  ├─ ScheduleStale           not_after has passed
     │  └─ ContractBroken          an answer that contradicts what was asked
     ├─ ListUnusable          65   the list cannot be read, or nobody on it can be messaged
     ├─ StoreError            74   disk, journal, or a difference that ``verify`` found
@@ -18,6 +19,7 @@
     ├─ StoppedEarly          75   ``resume`` goes on
     │  ├─ RunLocked
     │  ├─ RunPaused
+    │  ├─ WindowShut
     │  └─ Unreachable
     ├─ AccountRefused        77   key or account
     └─ BelongsToAnother      78   run directory, campaign, plan, account, mode or format
@@ -111,6 +113,12 @@ class ContractBroken(Halted):
     code = "contract_broken"
 
 
+class ScheduleStale(Halted):
+    """It is too late for the schedule; nothing more goes out."""
+
+    code = "schedule_stale"
+
+
 class ListUnusable(BroadcasterError):
     """The list cannot be read, or nobody on it can be messaged."""
 
@@ -154,6 +162,16 @@ class RunPaused(StoppedEarly):
     """The run is paused; nothing is sent until somebody lets it go on."""
 
     code = "paused"
+
+
+class WindowShut(StoppedEarly):
+    """The job's window is shut; the run goes on when it opens. ``until`` is when that is, by the job's clock."""
+
+    code = "window_shut"
+
+    def __init__(self, sentence: str | None = None, *, until: str | None = None) -> None:
+        super().__init__(sentence)
+        self.until = until
 
 
 class Unreachable(StoppedEarly):

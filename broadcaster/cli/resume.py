@@ -19,6 +19,7 @@ def command(
     sandbox: bool,
     expect_recipients: int | None,
     no_preflight: bool,
+    no_wait: bool,
     as_json: bool,
 ) -> ExitCode:
     """Go on with a stopped run; the list is not read again.
@@ -42,4 +43,4 @@ def command(
         recipients = plan.recipients
         if expect_recipients is not None and recipients != expect_recipients:
             raise CountUnexpected(f"the plan has {recipients} recipients, not {expect_recipients}; nothing was sent")
-        return resume_run(plan, yes=yes, preflight=not no_preflight, as_json=as_json)
+        return resume_run(plan, yes=yes, preflight=not no_preflight, wait=not no_wait, as_json=as_json)

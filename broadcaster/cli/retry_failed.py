@@ -19,6 +19,7 @@ def command(
     sandbox: bool,
     expect_recipients: int | None,
     no_preflight: bool,
+    no_wait: bool,
     as_json: bool,
 ) -> ExitCode:
     """Send again what definitely did not arrive: rejected deliveries of a finished run, under new keys.
@@ -41,5 +42,10 @@ def command(
         plan = require_frozen(Plan.open(run_dir))
         check_same_run(plan, simulate=simulate, sandbox=sandbox)
         return retry_run(
-            plan, expect_recipients=expect_recipients, yes=yes, preflight=not no_preflight, as_json=as_json
+            plan,
+            expect_recipients=expect_recipients,
+            yes=yes,
+            preflight=not no_preflight,
+            wait=not no_wait,
+            as_json=as_json,
         )

@@ -26,6 +26,7 @@ def command(
     ask: "Ask",
     as_json: bool,
     no_preflight: bool,
+    no_wait: bool,
     yes: bool,
 ) -> ExitCode:
     """Plan a job, show the plan, ask, and send.
@@ -40,4 +41,4 @@ def command(
     from broadcaster.job.load import load_job
 
     job = load_job(job_file, flags={"recipients.delimiter": delimiter})
-    return start(job, ask, dry_run=dry_run, yes=yes, preflight=not no_preflight, as_json=as_json)
+    return start(job, ask, dry_run=dry_run, yes=yes, preflight=not no_preflight, wait=not no_wait, as_json=as_json)

@@ -10,6 +10,8 @@ from broadcaster.core.keys import FORMAT
 from broadcaster.core.values import Message, Scope
 from broadcaster.core.words import Channel, Mode
 from broadcaster.errors import BelongsToAnother, StoreDamaged
+from broadcaster.operations import OPERATIONS
+from broadcaster.operations.model import Operation
 from broadcaster.store.files import write_atomically
 from broadcaster.store.rundir import RunDir
 
@@ -37,7 +39,10 @@ class Head:
         channels: the job's; where the list names others, *by_channels* counts the recipients of each combination.
         excluded_deliveries: rows of the manifest that are excluded, one for each channel they asked for.
         largest_request: messages of the largest batch.
-        day: the logical date, as in ``2026-12-01``; it is there when the campaign has ``{date}``.
+        day: the logical date, as in ``2026-12-01``; it is there when the campaign has ``{date}``, or when send times
+            follow from it.
+        schedule: what the job says of times; empty where it says nothing.
+        times: recipients by send time, in order of time; *zones*: by time zone, where that decides about the time.
     """
 
     version: int = VERSION
@@ -85,6 +90,9 @@ class Head:
     rows_by_file: tuple[int, ...] = ()
     body_length: int = 0
     day: str | None = None  # what {date} in the campaign stands for
+    schedule: dict[str, Any] = field(default_factory=dict)
+    times: dict[str, int] = field(default_factory=dict)
+    zones: dict[str, int] = field(default_factory=dict)
     notify: dict[str, Any] = field(default_factory=dict, repr=False)  # holds an address, perhaps with a secret
 
     @property
@@ -125,9 +133,14 @@ class Head:
             generation=self.generation,
             mode=Mode(self.mode),
             profile=self.profile,
-            method="POST",
-            path="/v3/messages",
+            method=self.asked.method,
+            path=self.asked.path,
         )
+
+    @property
+    def asked(self) -> Operation:
+        """What the part asks the API for."""
+        return OPERATIONS[self.operation]
 
     def to_json(self) -> bytes:
         """Return the content of ``plan.json``, with a checksum of all that it says."""
