@@ -10,6 +10,7 @@
     ├─ Halted                 5   a safety limit, the balance, or a count that is not as expected
     │  ├─ CountUnexpected
     │  ├─ BalanceExhausted
+    │  ├─ CanaryFailed            what became of the first messages speaks against sending the rest
     │  ├─ ScheduleStale           not_after has passed
     │  └─ ContractBroken          an answer that contradicts what was asked
     ├─ ListUnusable          65   the list cannot be read, or nobody on it can be messaged
@@ -105,6 +106,12 @@ class BalanceExhausted(Halted):
     """The account's balance or quota does not allow more messages."""
 
     code = "balance_exhausted"
+
+
+class CanaryFailed(Halted):
+    """What became of the first messages speaks against sending the rest, or nobody knows what became of them."""
+
+    code = "canary_failed"
 
 
 class ContractBroken(Halted):

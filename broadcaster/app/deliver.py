@@ -14,14 +14,13 @@ from broadcaster.app.parts import VERSION, Access, Line, line
 from broadcaster.clock import SystemClock, wall_us
 from broadcaster.core.control import Order, followed
 from broadcaster.core.doubt import MARGIN_SHARE
-from broadcaster.core.halt import must_halt
 from broadcaster.core.sizes import most_row_bytes
 from broadcaster.core.tally import Ahead
 from broadcaster.core.timetable import Hold, Timetable
 from broadcaster.core.values import Batch, Decided, Tally
-from broadcaster.core.words import Channel, On5xx, Repeat
+from broadcaster.core.words import Channel, Mode, On5xx, Repeat, Waiver
 from broadcaster.engine.control import Helm, steered
-from broadcaster.engine.ports import Event, Observe, Settled
+from broadcaster.engine.ports import Concluding, Event, Noticed, Observe
 from broadcaster.engine.run import execute
 from broadcaster.engine.stop import Stop, on_signals
 from broadcaster.engine.terms import Terms
@@ -29,7 +28,6 @@ from broadcaster.engine.work import Task
 from broadcaster.errors import (
     BelongsToAnother,
     BroadcasterError,
-    Halted,
     ScheduleStale,
     StoppedEarly,
     StoreError,
@@ -39,20 +37,27 @@ from broadcaster.errors import (
 from broadcaster.job.model import Api, Limits, Notify, Safety, Schedule
 from broadcaster.planning.timing import check_times, timetable
 from broadcaster.store import account
+from broadcaster.store.canary import Gate, closed_gates
 from broadcaster.store.control import read_control, require_going
 from broadcaster.store.facts import Facts, ahead, open_children, tally, unsettled
+from broadcaster.store.feedback import Feedback
 from broadcaster.store.head import Head
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.plan import Plan
 from broadcaster.store.writer import JournalWriter
+from broadcaster.tracking.canary import await_canary
 from broadcaster.tracking.chronicle import Chronicle
+from broadcaster.tracking.watching import Watch, watched
 
 _FEW = 256  # batches that are decoded at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How to send, and when: as the job says, or the plan when there is no job at hand."""
+    """How to send, and when: as the job says, or the plan when there is no job at hand.
+
+    ``skip_canary`` names who decided that nobody waits for the canary any more.
+    """
 
     limits: Limits
     safety: Safety
@@ -61,9 +66,10 @@ class Settings:
     preflight: bool = True
     timetable: Timetable = field(default_factory=Timetable)
     wait: bool = True  # while the window is shut
+    skip_canary: str | None = None
 
     @classmethod
-    def of(cls, head: Head, *, preflight: bool, wait: bool = True) -> "Settings":
+    def of(cls, head: Head, *, preflight: bool, wait: bool = True, skip_canary: str | None = None) -> "Settings":
         """Return what the plan remembers."""
         return cls(
             limits=Limits.model_validate(head.limits),
@@ -73,48 +79,13 @@ class Settings:
             preflight=preflight,
             timetable=timetable(head.schedule),
             wait=wait,
+            skip_canary=skip_canary,
         )
 
     def unpaced(self) -> "Settings":
         """Return the same without any rate limit, and at any hour."""
         limits = self.limits.model_copy(update={"requests_per_minute": 0, "messages_per_minute": 0})
         return replace(self, limits=limits, timetable=replace(self.timetable, hold=Hold.API))
-
-
-@dataclass(slots=True)
-class Watch:
-    """Counts what happens, halts a run that goes wrong, and passes every event on."""
-
-    settings: Settings
-    stop: Stop
-    largest: int
-    observe: Observe
-    accepted: int = 0
-    rejected: int = 0
-    earlier_launch: int = 0
-
-    def __call__(self, event: Event) -> None:
-        """See :class:`broadcaster.engine.ports.Observe`."""
-        if isinstance(event, Settled):
-            self.accepted += event.accepted
-            self.rejected += event.rejected
-            self.earlier_launch += event.earlier_launch
-            safety = self.settings.safety
-            if event.rejected and must_halt(
-                rejected=self.rejected,
-                settled=self.accepted + self.rejected,
-                largest_batch=self.largest,
-                halt_count=safety.halt_count,
-                halt_share=safety.halt_share,
-            ):
-                self.stop.drain(
-                    Halted(
-                        f"{self.rejected} of {self.accepted + self.rejected} deliveries were rejected, which passes "
-                        f"safety.halt_count ({safety.halt_count}) and safety.halt_share ({safety.halt_share}). "
-                        "failed.csv says why; raise the limits to go on"
-                    )
-                )
-        self.observe(event)
 
 
 def has_work(plan: Plan) -> bool:
@@ -190,6 +161,7 @@ async def _deliver(
         return await asyncio.to_thread(lambda: counted(plan, Facts.read(plan), because=because))
     if stop.draining and because is None:
         because = StoppedEarly("stopped before everything was sent") if has_work(plan) else None
+    observe(Concluding())
     return await asyncio.to_thread(conclude, plan, because=because)
 
 
@@ -206,7 +178,7 @@ async def _send(
     head, limits, api = plan.head, settings.limits, settings.api
     operation = head.asked
     largest = max(part.head.heaviest for part in plan.parts)
-    watch = Watch(settings=settings, stop=stop, largest=largest, observe=observe)
+    watch = Watch(safety=settings.safety, stop=stop, largest=largest, observe=observe, where=plan.run_dir.path)
     opened = line(
         to,
         limits=limits,
@@ -247,10 +219,12 @@ async def _send(
             )
             answer_row = _measured(plan, facts)
             helm = _helm(plan, api_line, journal, observe=watch, clock=clock)
-            async with steered(helm):
+            feedback = Feedback(plan.run_dir, operation)
+            gates = await _gates(plan, facts, journal, settings, observe=watch)
+            async with steered(helm), watched(watch, feedback.look, clock=clock):
                 while True:
                     shared = await execute(
-                        _tasks(plan, facts),
+                        _tasks(plan, facts, gates),
                         terms=terms,
                         send=api_line.send,
                         journal=journal,
@@ -270,7 +244,18 @@ async def _send(
                     if not shared.postponed or answer_row is None:
                         if shared.stale:
                             raise ScheduleStale(_left_over(shared.stale))
-                        return
+                        if not gates or stop.draining:
+                            return
+                        await await_canary(
+                            plan,
+                            gates,
+                            safety=settings.safety,
+                            ask=api_line.ask,
+                            stop=stop,
+                            observe=watch,
+                            clock=clock,
+                        )
+                        gates = ()
                     facts = Facts.read(plan, whole=False)  # what was postponed can be judged now
 
 
@@ -295,6 +280,26 @@ def _require_hours(plan: Plan, settings: Settings) -> None:
 
 def _left_over(deliveries: int) -> str:
     return f"for {deliveries:,} deliveries the next time that suits is after schedule.not_after; they stay pending"
+
+
+async def _gates(
+    plan: Plan, facts: Facts, journal: JournalWriter, settings: Settings, *, observe: Observe
+) -> tuple[Gate, ...]:
+    """Return behind which canaries the run must wait; a decision not to wait is written down."""
+    gates = closed_gates(plan, facts)
+    if gates and plan.head.mode == Mode.SANDBOX:
+        observe(
+            Noticed(code="canary_in_sandbox", sentence="Sent's sandbox delivers nothing: nobody waits for the canary")
+        )
+        return ()
+    if gates and settings.skip_canary is not None:
+        at_us, who = wall_us(), settings.skip_canary
+        waivers = [
+            Decided(at_us=at_us, who=who, what=Waiver.SKIP_CANARY, batch=None, note=str(gate.part)) for gate in gates
+        ]
+        await journal.decide(waivers, [], [])
+        return ()
+    return gates
 
 
 def _helm(plan: Plan, api_line: Line, journal: JournalWriter, *, observe: Observe, clock: SystemClock) -> Helm:
@@ -378,14 +383,19 @@ def _launch(plan: Plan) -> account.Launch:
     )
 
 
-async def _tasks(plan: Plan, facts: Facts) -> AsyncGenerator[Task, None]:
-    """Yield what is left: claimed without an outcome (oldest first), parts of splits, then what was never claimed."""
+async def _tasks(plan: Plan, facts: Facts, gates: Sequence[Gate]) -> AsyncGenerator[Task, None]:
+    """Yield what is left: claimed without an outcome (oldest first), parts of splits, then what was never claimed.
+
+    What is behind *gates* is left out.
+    """
     claimed = plan.fetch([batch for batch in facts.claims if batch >= 0]) | facts.children
     for number in facts.to_repeat():
         yield Task(batch=claimed[number], claim=facts.claims[number], attempts=max(1, facts.tried(number)))
     for child in open_children(facts):
         yield Task(batch=child, attempts=facts.tried(child.id))
     fresh = unsettled(plan, facts)
+    for gate in gates:
+        fresh[gate.rest.start : gate.rest.stop] = False
     batches = plan.read_batches(lambda numbers: fresh[numbers])
     while True:
         # Decoding a row group takes longer than the loop may stand still.

@@ -247,6 +247,7 @@ def _wording(job: Job, campaign: str, mode: Mode, profile: str | None) -> Wordin
         channels=tuple(message.channels),
         operation=operation,
         largest_batch=largest,
+        canary=job.safety.canary,
     )
 
 
@@ -304,6 +305,8 @@ def _head(
         line_types_of=built.line_types_of,
         rows_by_file=built.rows_by_file,
         body_length=job.message.body_length,
+        canary=built.canary,
+        canary_batches=built.canary_batches,
         notify=job.notify.model_dump(mode="json"),
         schedule=remembered(job.schedule, zone=job.timezone),
         times=built.times,

@@ -81,6 +81,8 @@ class _Commands(click.Group):
                     ("SENT_BASE_URL", "address of the API (https://api.sent.dm)"),
                     ("SENT_PROFILE_ID", "act for this profile"),
                     ("SENT_SENDER_ID", "the sender, for version v1 of the API only"),
+                    ("SENT_NOTIFY_URL", "tell this address how a run ended; signed with SENT_NOTIFY_SECRET"),
+                    ("BROADCASTER_DASHBOARD_TOKEN", "what the dashboard of 'serve' asks for"),
                     ("SENT_WEBHOOK_SECRET", "signing secret of webhooks, or SENT_WEBHOOK_SECRET_FILE"),
                 ]
             )

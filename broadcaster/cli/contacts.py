@@ -18,7 +18,12 @@ _EVERY_PAGES = 100  # a line where no terminal is watching
 
 @click.group(name="contacts", no_args_is_help=True)
 def command() -> None:
-    """The account's contacts; a job with kind = "contacts" creates them."""
+    """The account's contacts; a job with kind = "contacts" creates them.
+
+    \b
+    Example:
+      broadcaster contacts export --out contacts.csv
+    """  # noqa: D301 - \b is click's mark for "do not wrap"
 
 
 @command.command(name="export")

@@ -41,6 +41,9 @@ _EXPECT = click.option(
 )
 _STRICT = click.option("--strict", is_flag=True, help="Refuse a list with an invalid number.")
 _EXTEND = click.option("--extend", is_flag=True, help="Add the rows that the frozen plan does not have.")
+SKIP_CANARY = click.option(
+    "--skip-canary", is_flag=True, help="Do not wait for the canary any more; the decision is recorded."
+)
 _NO_PREFLIGHT = click.option("--no-preflight", is_flag=True, help="Do not look the template up first.")
 _NO_WAIT = click.option(
     "--no-wait", is_flag=True, help="Exit with 75 while the job's window is shut, instead of waiting until it opens."

@@ -16,12 +16,12 @@ from rich.table import Column
 
 from broadcaster.cli.screen import console, duration
 from broadcaster.clock import Clock, SystemClock
-from broadcaster.core import tally
+from broadcaster.core import canary, tally
 from broadcaster.core.control import Order
 from broadcaster.core.pacing import Limit
 from broadcaster.core.values import Tally
 from broadcaster.core.words import Status, Steering
-from broadcaster.engine.ports import Event, Noticed, Ordered, Settled, Waiting
+from broadcaster.engine.ports import Concluding, Event, Noticed, Ordered, Settled, Tested, Waiting
 
 if TYPE_CHECKING:
     from broadcaster.store.plan import Plan
@@ -33,6 +33,7 @@ _BAR = 24
 _ROOM_FOR_BAR = 100  # columns: the counts go before the bar
 _QUICK_S = 1.0
 _BETWEEN = " · "
+_CONCLUDING = "nothing more is sent; writing the manifest and the report"
 
 
 def things_of(plan: "Plan") -> str:
@@ -79,12 +80,15 @@ class Watcher:
         self._where = shlex.quote(str(run_dir))
         self._fold: tally.Progress | None = None
         self._began_s = 0.0
+        self._sent_s: float | None = None  # since when only files are written
         self._span = tally.Span()
         self._pacer: Any = None
         self._limit: Limit | None = None  # as it was last seen
         self._limit_since_s = 0.0
         self._paused: Order | None = None
         self._paused_since_s = self._held_s = 0.0
+        self._tested: Tested | None = None  # while nobody is messaged because of the canary
+        self._tested_since_s = self._waited_s = 0.0
         self._said: set[str] = set()
         self._ended = threading.Event()
         self._printer: threading.Thread | None = None
@@ -127,6 +131,23 @@ class Watcher:
                 self._ordered(event.order)
             case Noticed():
                 self._say(event.sentence)
+            case Tested():
+                self._tests(event)
+            case Concluding():
+                self._sent_s = self._clock.monotonic()
+
+    def _tests(self, event: Tested) -> None:
+        now_s = self._clock.monotonic()
+        if self._tested is None:
+            self._tested_since_s = now_s
+        self._tested = event
+        if event.verdict is canary.Verdict.WAIT:
+            return
+        self._waited_s, self._tested = self._waited_s + now_s - self._tested_since_s, None
+        if self._fold is not None:
+            self._fold = self._fold.resumed(now_s=now_s)
+        well = "the others are messaged now" if event.verdict is canary.Verdict.GO else "nobody else is messaged"
+        self._say(f"canary: {event.standing.text}; {well}")
 
     def _settled(self, event: Settled) -> None:
         now_s = self._clock.monotonic()
@@ -178,8 +199,12 @@ class Watcher:
         now_s = self._clock.monotonic()
         known = f"{fold.accepted:,} accepted · {fold.rejected:,} rejected · {fold.in_doubt:,} in doubt"
         counts = f"{known} · {fold.to_go:,} to go"
+        if self._sent_s is not None:
+            return [counts], [_CONCLUDING]
         if (order := self._paused) is not None:
             return [counts], [self._paused_text(order)]
+        if (tested := self._tested) is not None:
+            return [counts], [f"canary: {tested.standing.text}, {duration(tested.left_s)} left"]
         limit = self._pacer.limit
         if limit != self._limit:
             self._limit, self._limit_since_s = limit, now_s
@@ -201,12 +226,13 @@ class Watcher:
 
     def ended(self) -> str | None:
         """Say how long the launch sent, and how fast; ``None`` when nothing was sent."""
-        span, now_s = self._span, self._clock.monotonic()
+        span, now_s = self._span, self._clock.monotonic() if self._sent_s is None else self._sent_s
         if span.first_s is None or self._fold is None:
             return None
-        held_s = self.held_s(now_s=now_s)
+        held_s, waited_s = self.held_s(now_s=now_s), self._waited_s
         paused = f", {duration(held_s)} of it paused" if held_s >= _QUICK_S else ""
-        mean = pace_text(span.mean(held_s=held_s), things=self._things)
+        paused += f", {duration(waited_s)} of it waiting for the canary" if waited_s >= _QUICK_S else ""
+        mean = pace_text(span.mean(held_s=held_s + waited_s), things=self._things)
         verb = "sent" if self._things == "messages" else "done"
         return f"{verb} in {duration(now_s - self._began_s)}{paused}" + (f", on average {mean}" if mean else "")
 

@@ -10,6 +10,7 @@ from broadcaster.errors import CountUnexpected, ExitCode
 
 @click.command(name="resume")
 @options.RUN_DIR
+@options.SKIP_CANARY
 @options.going_on
 def command(
     path: Path,
@@ -21,10 +22,12 @@ def command(
     no_preflight: bool,
     no_wait: bool,
     as_json: bool,
+    skip_canary: bool,
 ) -> ExitCode:
     """Go on with a stopped run; the list is not read again.
 
-    Batches that were sent without an answer go first, with the same key and the same bytes.
+    Batches that were sent without an answer go first, with the same key and the same bytes. A canary that stopped the
+    run is judged again by what is known of it now; --skip-canary sends to the others whatever became of it.
 
     \b
     Example:
@@ -43,4 +46,11 @@ def command(
         recipients = plan.recipients
         if expect_recipients is not None and recipients != expect_recipients:
             raise CountUnexpected(f"the plan has {recipients} recipients, not {expect_recipients}; nothing was sent")
-        return resume_run(plan, yes=yes, preflight=not no_preflight, wait=not no_wait, as_json=as_json)
+        return resume_run(
+            plan,
+            yes=yes,
+            preflight=not no_preflight,
+            wait=not no_wait,
+            as_json=as_json,
+            skip_canary=skip_canary,
+        )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @options.JOB
 @options.DELIMITER
 @click.option("--dry-run", is_flag=True, help="Print the plan and keep nothing.")
+@options.SKIP_CANARY
 @options.planning
 @options.sending
 def command(
@@ -28,6 +29,7 @@ def command(
     no_preflight: bool,
     no_wait: bool,
     yes: bool,
+    skip_canary: bool,
 ) -> ExitCode:
     """Plan a job, show the plan, ask, and send.
 
@@ -41,4 +43,13 @@ def command(
     from broadcaster.job.load import load_job
 
     job = load_job(job_file, flags={"recipients.delimiter": delimiter})
-    return start(job, ask, dry_run=dry_run, yes=yes, preflight=not no_preflight, wait=not no_wait, as_json=as_json)
+    return start(
+        job,
+        ask,
+        dry_run=dry_run,
+        yes=yes,
+        preflight=not no_preflight,
+        wait=not no_wait,
+        as_json=as_json,
+        skip_canary=skip_canary,
+    )

@@ -21,6 +21,7 @@ from broadcaster.app.retry import add_retry
 from broadcaster.cli.progress import Watcher, things_of
 from broadcaster.cli.screen import busy, console, show_plan
 from broadcaster.cli.steering import refuse_paused, tell_paused
+from broadcaster.cli.who import who
 from broadcaster.core.values import Tally
 from broadcaster.core.words import Mode, Repeat
 from broadcaster.core.zones import read_us
@@ -53,7 +54,7 @@ def plan_job(job: Job, ask: Ask, *, keep: bool = True) -> tuple[Prepared, Previe
     if run_dir.is_planned:
         with run_dir.locked():
             prepared = prepare(job, ask, run_dir=run_dir, campaign=campaign, profile=profile_id(os.environ))
-            shown = _preview(prepared.plan, job.limits)
+            shown = _preview(prepared.plan, job.limits, canary_wait_s=job.safety.canary_wait)
             if prepared.fresh:  # an extension
                 unplan(prepared.plan)
         return prepared, shown
@@ -71,7 +72,7 @@ def _planned(job: Job, ask: Ask, run_dir: RunDir, campaign: str) -> tuple[Prepar
         conclude(prepared.plan)
         if prepared.fresh:
             tell_planned(prepared.plan)
-        return prepared, _preview(prepared.plan, job.limits)
+        return prepared, _preview(prepared.plan, job.limits, canary_wait_s=job.safety.canary_wait)
 
 
 def plan_rehearsal(job_file: Path, run_dir: Path) -> tuple[Plan, Preview]:
@@ -86,10 +87,20 @@ def plan_rehearsal(job_file: Path, run_dir: Path) -> tuple[Plan, Preview]:
     return prepared.plan, shown
 
 
-def start(job: Job, ask: Ask, *, dry_run: bool, yes: bool, preflight: bool, wait: bool, as_json: bool) -> ExitCode:
+def start(
+    job: Job,
+    ask: Ask,
+    *,
+    dry_run: bool,
+    yes: bool,
+    preflight: bool,
+    wait: bool,
+    as_json: bool,
+    skip_canary: bool = False,
+) -> ExitCode:
     """Do what ``run`` and ``send`` do once they know the job."""
     if not dry_run:
-        return run_job(job, ask, yes=yes, preflight=preflight, wait=wait, as_json=as_json)
+        return run_job(job, ask, yes=yes, preflight=preflight, wait=wait, as_json=as_json, skip_canary=skip_canary)
     prepared, shown = plan_job(job, ask, keep=False)
     show_plan(shown, chosen=prepared.chosen)
     if as_json:
@@ -97,7 +108,9 @@ def start(job: Job, ask: Ask, *, dry_run: bool, yes: bool, preflight: bool, wait
     return ExitCode.DONE
 
 
-def run_job(job: Job, ask: Ask, *, yes: bool, preflight: bool, wait: bool, as_json: bool) -> ExitCode:
+def run_job(
+    job: Job, ask: Ask, *, yes: bool, preflight: bool, wait: bool, as_json: bool, skip_canary: bool = False
+) -> ExitCode:
     """Plan *job* (or go on with its plan), confirm, send; return how it ended."""
     run_dir, campaign = locate(job, ask)
     if not run_dir.is_planned:
@@ -120,8 +133,9 @@ def run_job(job: Job, ask: Ask, *, yes: bool, preflight: bool, wait: bool, as_js
             preflight=preflight,
             timetable=timetable(remembered(job.schedule, zone=job.timezone)),
             wait=wait,
+            skip_canary=who() if skip_canary else None,
         )
-        shown = _preview(plan, settings.limits)
+        shown = _preview(plan, settings.limits, canary_wait_s=settings.safety.canary_wait)
         show_plan(shown, chosen=prepared.chosen, already_planned=prepared.already_planned)
         agreed = False
         try:
@@ -159,13 +173,15 @@ def _named(profile: str | None) -> str:
     return f"profile {profile}" if profile else "no profile"
 
 
-def resume_run(plan: Plan, *, yes: bool, preflight: bool, wait: bool, as_json: bool) -> ExitCode:
+def resume_run(
+    plan: Plan, *, yes: bool, preflight: bool, wait: bool, as_json: bool, skip_canary: bool = False
+) -> ExitCode:
     """Go on with a frozen plan; the caller holds the lock."""
-    settings = Settings.of(plan.head, preflight=preflight, wait=wait)
+    settings = Settings.of(plan.head, preflight=preflight, wait=wait, skip_canary=who() if skip_canary else None)
     if SIMULATOR_URL in os.environ and plan.head.mode == Mode.SIMULATED:
         settings = settings.unpaced()  # a rehearsal: there is no account whose limit could be passed
     refuse_paused(plan.run_dir)
-    shown = _preview(plan, settings.limits)
+    shown = _preview(plan, settings.limits, canary_wait_s=settings.safety.canary_wait)
     if not _was_started(plan):
         _require_answer(yes=yes)
         show_plan(shown)
@@ -275,11 +291,9 @@ def tell(plan: Plan, conclusion: Conclusion, *, as_json: bool) -> ExitCode:
         screen.print(f"{earlier:,} batches had been sent by an earlier launch of this campaign; nobody got them twice.")
     for code, count in conclusion.summary["batches"]["refusals"].items():
         screen.print(f"  {count:,} requests refused: {code}")
-    for path in (plan.run_dir.failed, plan.run_dir.excluded):
+    for path in (plan.run_dir.failed, plan.run_dir.excluded, plan.run_dir.manifest, plan.run_dir.report):
         if path.exists():
             screen.print(f"  {path}")
-    if plan.run_dir.manifest.exists():
-        screen.print(f"  {plan.run_dir.manifest}")
     _tell_what_next(plan, counts)
     if as_json:
         print_json(conclusion.summary)
@@ -307,9 +321,10 @@ def print_json(value: Mapping[str, Any]) -> None:
     click.echo(json.dumps(value, ensure_ascii=False))
 
 
-def _preview(plan: Plan, limits: Limits, *, how: Callable[..., Preview] = preview) -> Preview:
+def _preview(plan: Plan, limits: Limits, *, how: Callable[..., Preview] = preview, **more: Any) -> Preview:
     per_minute, source = limit_in_sight(limits, Mode(plan.head.mode), os.environ, state=plan.run_dir.simulator)
-    return how(plan, requests_per_minute=per_minute, messages_per_minute=limits.messages_per_minute, source=source)
+    messages_per_minute = limits.messages_per_minute
+    return how(plan, requests_per_minute=per_minute, messages_per_minute=messages_per_minute, source=source, **more)
 
 
 def _require_answer(*, yes: bool) -> None:

@@ -113,6 +113,10 @@ def _count_lines(preview: "Preview") -> Iterator[tuple[str, str]]:
     why = f", so that {preview.messages_per_minute:,} messages a minute are used well" if preview.fills_minutes else ""
     yield "requests", f"{preview.requests:,} ({each} each{why})"
     yield "messages", f"{preview.messages:,}"
+    if preview.canary:
+        requests = f"{preview.canary_requests:,} request{'' if preview.canary_requests == 1 else 's'}"
+        decides = f"what becomes of them within {duration(preview.canary_wait_s)} decides about the others"
+        yield "canary", f"{preview.canary:,} recipients first, in {requests}; {decides}"
 
 
 def _when_lines(when: "When") -> Iterator[tuple[str, str]]:

@@ -54,7 +54,7 @@ def command(directories: tuple[Path, ...], host: str, port: int, tolerance: floa
 
     \b
     Example:
-      SENT_WEBHOOK_SECRET=whsec_… broadcaster serve runs --port 8080
+      broadcaster serve runs --port 8080
     """  # noqa: D301 - \b is click's mark for "do not wrap"
     from broadcaster.app.control import steer
     from broadcaster.app.parts import run_loop

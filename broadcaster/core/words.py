@@ -74,6 +74,12 @@ class Steering(StrEnum):
     RATE = auto()
 
 
+class Waiver(StrEnum):
+    """What a person lets a run do without."""
+
+    SKIP_CANARY = auto()  # the rest is sent whatever became of the canary, and whether anybody knows
+
+
 class Action(StrEnum):
     """What to do after an attempt."""
 

@@ -4,9 +4,10 @@ A shard on a cluster swaps two of them; nothing here names a library.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from broadcaster.core import canary
 from broadcaster.core.control import Order
 from broadcaster.core.values import (
     Attempt,
@@ -20,6 +21,7 @@ from broadcaster.core.values import (
     Request,
     Unsent,
     Verdict,
+    quick,
 )
 from broadcaster.core.window import Ceilings, Known, Turn
 
@@ -91,12 +93,12 @@ class Journal(Protocol):
         """Record how a batch ended, with what follows from it, in one transaction."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick
 class Settled:
     """A request ended, and its deliveries got their status, durably.
 
     ``earlier_launch``: accepted, but not by anything this journal sent. ``born``: requests that follow from it, for
-    those of its deliveries that have no status yet.
+    those of its deliveries that have no status yet. ``batch``: the one that was accepted, for whoever asks the journal.
     """
 
     accepted: int = 0
@@ -106,6 +108,7 @@ class Settled:
     born: int = 0
     code: str = ""
     sentence: str = ""
+    batch: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +135,21 @@ class Noticed:
     sentence: str
 
 
-Event = Settled | Waiting | Ordered | Noticed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """The canary stands like this, and ``left_s`` are left of the wait. Nothing is sent until it is decided."""
+
+    standing: canary.Standing
+    left_s: float
+    verdict: canary.Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concluding:
+    """Nothing more is sent by this launch; the run's files are brought up to date."""
+
+
+Event = Settled | Waiting | Ordered | Noticed | Tested | Concluding
 
 
 class Observe(Protocol):

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from broadcaster.clock import Clock
-from broadcaster.core.values import Attempt, Batch, Claim, Heard, Lost, Outcome, Reply, Unsent, Verdict
+from broadcaster.core.values import Attempt, Batch, Claim, Heard, Lost, Outcome, Reply, Unsent, Verdict, quick
 from broadcaster.core.words import Executed, State
 
 EARLIER_LAUNCH = "earlier_launch"  # outcome.code of an answer to a key that this journal never sent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick
 class Try:
     """One attempt with its meaning."""
 

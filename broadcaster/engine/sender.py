@@ -12,7 +12,7 @@ from dataclasses import replace
 from broadcaster.clock import Clock
 from broadcaster.core.classify import ANSWER_TOO_LARGE, classify
 from broadcaster.core.doubt import may_repeat
-from broadcaster.core.keys import idempotency_key
+from broadcaster.core.keys import idempotency_key, is_key_of
 from broadcaster.core.retry import delay_s
 from broadcaster.core.sizes import FORGOTTEN_BYTES
 from broadcaster.core.split import child_batch, cut_after_400
@@ -96,7 +96,7 @@ class Sender:
         """
         batch = task.batch
         request = self._terms.operation.request(self._terms.message, batch)
-        if idempotency_key(request.body, scope=self._terms.message.scope.of(batch.generation)) != batch.key:
+        if not is_key_of(batch.key, request.body, scope=self._terms.message.scope.of(batch.generation)):
             raise StoreDamaged(
                 f"batch {batch.id} does not encode to the bytes that its key was taken from: the plan is damaged, "
                 "or was made by a version with another format; restore it, or finish with the version that planned it"
@@ -262,7 +262,8 @@ class Sender:
         self._shared.alone = False
         self._shared.largest_answer_row = max(self._shared.largest_answer_row or 0, len(reply.body) / batch.deliveries)
         accepted = batch.deliveries - missing
-        self._tell(tried, accepted=accepted, in_doubt=missing, earlier_launch=accepted if elsewhere else 0)
+        earlier = accepted if elsewhere else 0
+        self._tell(tried, accepted=accepted, in_doubt=missing, earlier_launch=earlier, batch=batch.id)
 
     async def _split(self, batch: Batch, tried: Try, history: History) -> Sequence[Task]:
         positions = tuple(range(len(batch.to)))
@@ -330,6 +331,7 @@ class Sender:
         in_doubt: int = 0,
         earlier_launch: int = 0,
         born: int = 0,
+        batch: int | None = None,
     ) -> None:
         self._observe(
             Settled(
@@ -340,5 +342,6 @@ class Sender:
                 born=born,
                 code=tried.verdict.code,
                 sentence=tried.verdict.sentence,
+                batch=batch,
             )
         )

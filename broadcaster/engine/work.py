@@ -4,13 +4,12 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
 
-from broadcaster.core.values import Batch, Claim
+from broadcaster.core.values import Batch, Claim, quick
 from broadcaster.engine.stop import Stop
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick
 class Task:
     """A batch to deliver. ``claim`` is set when an earlier process claimed it and nobody knows how that ended."""
 

@@ -31,6 +31,8 @@ def _of_contacts(job: Job) -> Iterator[tuple[str, str]]:
             yield f"limits.{name}", "contacts are created, and no messages are sent; requests_per_minute is the limit"
     if job.schedule.model_fields_set:
         yield "schedule", "contacts are created at once; leave the table out"
+    if job.safety.canary:
+        yield "safety.canary", "contacts are created, nobody is messaged: there are no receipts to wait for"
 
 
 def _of_legacy(job: Job) -> Iterator[tuple[str, str]]:
@@ -46,8 +48,18 @@ def _of_legacy(job: Job) -> Iterator[tuple[str, str]]:
         yield "message.parameters", f'{", ".join(reserved)}: with version "v1" no name may begin with "{_RESERVED}"'
     if job.schedule.model_fields_set:
         yield "schedule", 'version "v1" of the API sends at once; leave the table out'
+    if job.safety.canary:
+        yield "safety.canary", 'version "v1" of the API names no messages: nobody could tell what becomes of them'
 
 
 def _of_v3(job: Job) -> Iterator[tuple[str, str]]:
     if job.recipients.contact_id is not None:
         yield "recipients.contact_id", 'only version "v1" of the API sends to contacts; "v3" sends to numbers'
+    if job.safety.canary and job.schedule.is_held:
+        yield (
+            "safety.canary",
+            (
+                "the API holds these messages until their send time, and the others would wait as long; leave it "
+                'out and look at a staged broadcast first, or use a window with hold = "run"'
+            ),
+        )

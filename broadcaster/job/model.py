@@ -168,6 +168,11 @@ class Schedule(_Table):
         """Whether it says anything about when to send."""
         return bool(self.send_at or self.send_at_local or self.window or self.not_after)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether messages are handed over with a time to release them at."""
+        return bool(self.send_at or self.send_at_local or self.window) and self.hold != "run"
+
 
 class Limits(_Table):
     """How fast and how much; 0 is "no limit" for rates and ``max_messages``."""
@@ -189,9 +194,13 @@ class Limits(_Table):
 
 
 class Safety(_Table):
-    """When to stop. ``on_5xx``: what 500, 502 and 504, which may hide a success, lead to."""
+    """When to stop. ``on_5xx``: what 500, 502 and 504, which may hide a success, lead to.
 
-    canary: Annotated[int, whole(0), later(0)] = 0
+    ``canary`` is part of the plan: so many recipients are messaged first, and their receipts, for which ``canary_wait``
+    is the patience, decide about the others.
+    """
+
+    canary: Annotated[int, whole(0, 1000)] = 0  # more than one largest request is no canary any more
     canary_wait: Duration = 600.0
     halt_count: Annotated[int, whole(0)] = 10
     halt_share: Annotated[float, share(0, 1)] = 0.10

@@ -41,12 +41,18 @@ class ParquetList:
             with parquet.ParquetFile(self.place.path, page_checksum_verification=True) as file:
                 for name in columns:
                     _check_type(self.place, name, file.schema_arrow.field(name).type)
-                for batch in file.iter_batches(batch_size=_ROWS, columns=list(columns)):
+                for batch in _each(file, columns):
                     cells = {name: _text(batch.column(name)) for name in columns}
                     _check_text(self.place, cells)
                     yield pa.RecordBatch.from_arrays(list(cells.values()), list(cells))
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(self.place, error) from None
+
+
+def _each(file: Any, columns: Sequence[str]) -> Iterator[Any]:
+    """Yield a file's record batches; asked for all row groups at once, Arrow would read the whole file first."""
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(batch_size=_ROWS, row_groups=[group], columns=list(columns))
 
 
 def open_parquet(place: Place) -> ParquetList:

@@ -31,6 +31,7 @@ _NUMBER = re.compile(r"\+?\d(?:[\s().-]{0,3}\d){6,}")  # seven digits or more ma
 _SECRET = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b(?:sk|whsec)_\w+|\bf1-[a-z2-7]{10,}", re.IGNORECASE
 )
+_UNKNOWN = "\ufffd"
 _UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -122,6 +123,8 @@ def replayed(headers: Mapping[str, str]) -> str:
 def discreet(text: str) -> str:
     """Return *text* on one line, not too long, without phone numbers, ids and keys."""
     text = _NUMBER.sub("(number)", _SECRET.sub("(id)", _UNPRINTABLE.sub(" ", text).strip()))
+    if not text.isprintable():  # what no font has, or half a character
+        text = "".join(each if each.isprintable() else _UNKNOWN for each in text)
     return text if len(text) <= _LONGEST_SENTENCE else text[: _LONGEST_SENTENCE - 1] + "…"
 
 

@@ -90,6 +90,11 @@ def read(batch: Batch, body: bytes) -> Reading:
     return reading
 
 
+def message_ids(body: bytes) -> list[str]:
+    """Return the message ids of an accepting answer; it was read before, so that nothing is checked again."""
+    return [row.message_id for row in _ANSWERS.decode(body).data.recipients if row.message_id]
+
+
 def _understand(batch: Batch, body: bytes) -> tuple[Shape, Reading | None, object]:
     """Decode and match an answer; there is a reading exactly when it is whole or partial."""
     try:
@@ -117,8 +122,10 @@ def _in_order(batch: Batch, rows: Sequence[_Row]) -> bool:
         few = rows[offset::width]
         if tuple([row.to for row in few]) != batch.to:
             return False
-        if not all(_fits(written, channel, alone=width == 1) for written in {row.channel for row in few}):
-            return False
+        if channel is not Channel.AUTO:  # which any channel fits
+            written = {row.channel for row in few}
+            if not all(_fits(each, channel, alone=width == 1) for each in written):
+                return False
     return True
 
 
@@ -185,4 +192,5 @@ MESSAGES_V3 = Operation(
     encode=encode,
     hear=hear,
     read=read,
+    ids=message_ids,
 )

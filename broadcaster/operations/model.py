@@ -4,7 +4,7 @@ Nobody else asks which kind or version a job has; :data:`broadcaster.operations.
 knows.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from broadcaster.core.classify import NO_ROWS, Row
@@ -20,6 +20,11 @@ class Column:
     kind: type[str] | type[bool]
 
 
+def no_messages(_body: bytes) -> Sequence[str]:
+    """Return no message ids: of an answer that names no message, receipts cannot speak."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One way to ask the API for something, once per batch.
@@ -33,6 +38,8 @@ class Operation:
         hear: a reply to what the classification may know of it; where a batch takes several requests, the last one's.
         read: an accepting body to message ids by position. Raises ``ValueError`` on a body that :attr:`hear` does not
             call whole or partial.
+        ids: an accepting body to its message ids, in whatever order, without a look at whose they are; there are none
+            where nobody is messaged, or nobody tells.
         next_request: what has to follow the replies so far, or ``None``: the last of them is the answer. The operation
             itself is ``None`` where one request is always enough. Only a request that repeats naturally may have more.
         codes: rows that go before those of the common table of :mod:`broadcaster.core.classify`.
@@ -54,6 +61,7 @@ class Operation:
     encode: Callable[[Message, Batch], bytes]
     hear: Callable[[Batch, Reply], Heard]
     read: Callable[[Batch, bytes], Reading]
+    ids: Callable[[bytes], Sequence[str]] = no_messages
     next_request: Callable[[Message, Batch, tuple[Reply, ...]], Request | None] | None = None
     codes: Mapping[tuple[int, str], Row] = field(default_factory=lambda: NO_ROWS)
     columns: tuple[Column, ...] = ()

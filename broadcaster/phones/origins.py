@@ -16,6 +16,8 @@ _TOLD_BY = 8  # first digits that tell the countries of a shared calling code ap
 _TOLD_BY_AREA = 4  # +1 and an area code
 _LOOKED_UP = 2000  # groups of first digits; of a list with more, the small rest counts for the code's main country
 _SAMPLE = 2000
+_SLICE = 1 << 20  # numbers at a time: what is made of all at once would be many times their size
+_Groups = tuple[NDArray[np.int64], NDArray[np.int64]]
 _NANPA = 1
 _KINDS = {
     PhoneNumberType.MOBILE: "mobile",
@@ -33,26 +35,22 @@ def countries(numbers: NDArray[np.int64]) -> dict[str, int]:
 
     Numbers that belong to no country (such as +800) count as ``001``.
     """
-    if not len(numbers):
-        return {}
-    length = np.searchsorted(_POWERS, numbers, side="right") + 1
-    first = numbers // 10 ** np.maximum(length - 3, 0)
+    counted = np.zeros(1000, dtype=np.int64)
+    groups: dict[int, list[_Groups]] = {}
+    for at in range(0, len(numbers), _SLICE):
+        few = numbers[at : at + _SLICE]
+        first = _first(few, 3)
+        here = np.bincount(first, minlength=1000)
+        counted += here
+        for code, starts in _shared(np.flatnonzero(here).tolist()).items():
+            mine = few[np.isin(first, starts)] if len(starts) < np.count_nonzero(here) else few
+            groups.setdefault(code, []).append(_groups(mine, _TOLD_BY_AREA if code == _NANPA else _TOLD_BY))
     found: Counter[str] = Counter()
-    shared: dict[int, list[int]] = {}
-    counted = np.bincount(first, minlength=1000)
-    for digits, count in enumerate(counted.tolist()):
-        if count:
-            code = _calling_code(digits)
-            regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(code, ("001",))
-            if len(regions) == 1:
-                found[regions[0]] += count
-            else:
-                shared.setdefault(code, []).append(digits)
-    for code, starts in shared.items():
-        mine = numbers[np.isin(first, starts)] if len(starts) < np.count_nonzero(counted) else numbers
-        main = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code][0]
-        found[main] += len(mine)
-        one_of_each, counts = _groups(mine, _TOLD_BY_AREA if code == _NANPA else _TOLD_BY)
+    for start in np.flatnonzero(counted).tolist():
+        found[_regions(_calling_code(start))[0]] += int(counted[start])
+    for code, pieces in groups.items():
+        main = _regions(code)[0]
+        one_of_each, counts = _merged(pieces, _TOLD_BY_AREA if code == _NANPA else _TOLD_BY)
         for at in np.argsort(-counts, kind="stable")[:_LOOKED_UP].tolist():
             region = phonenumbers.region_code_for_number(_parsed(int(one_of_each[at])))
             found[main] -= int(counts[at])
@@ -60,10 +58,40 @@ def countries(numbers: NDArray[np.int64]) -> dict[str, int]:
     return {region: count for region, count in found.most_common() if count}
 
 
-def _groups(numbers: NDArray[np.int64], digits: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return one number of each group with the same first *digits*, and how many each group has."""
+def _regions(code: int) -> tuple[str, ...]:
+    regions: tuple[str, ...] = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(code, ("001",))
+    return regions
+
+
+def _shared(starts: list[int]) -> dict[int, list[int]]:
+    """Return, by calling code that several countries share, those of the three-digit *starts* that have it."""
+    found: dict[int, list[int]] = {}
+    for start in starts:
+        code = _calling_code(start)
+        if len(_regions(code)) > 1:
+            found.setdefault(code, []).append(start)
+    return found
+
+
+def _merged(pieces: list[_Groups], digits: int) -> _Groups:
+    """Return the groups of several slices as one."""
+    one_of_each, counts = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
+    _, one, group = np.unique(_first(one_of_each, digits), return_index=True, return_inverse=True)
+    summed = np.zeros(len(one), dtype=np.int64)
+    np.add.at(summed, group, counts)
+    return one_of_each[one], summed
+
+
+def _first(numbers: NDArray[np.int64], digits: int) -> NDArray[np.int64]:
+    """Return the first *digits* of every number, or all that it has."""
     length = np.searchsorted(_POWERS, numbers, side="right") + 1
-    first = numbers // 10 ** np.maximum(length - digits, 0)
+    found: NDArray[np.int64] = numbers // 10 ** np.maximum(length - digits, 0)
+    return found
+
+
+def _groups(numbers: NDArray[np.int64], digits: int) -> _Groups:
+    """Return one number of each group with the same first *digits*, and how many each group has."""
+    first = _first(numbers, digits)
     if digits > _TOLD_BY_AREA:
         _, one, counts = np.unique(first, return_index=True, return_counts=True)
         return numbers[one], counts
@@ -72,6 +100,13 @@ def _groups(numbers: NDArray[np.int64], digits: int) -> tuple[NDArray[np.int64],
     one_of_each[first] = numbers
     there = np.flatnonzero(counted)
     return one_of_each[there], counted[there]
+
+
+def calling_codes(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the calling code of every valid number."""
+    codes = np.array([_calling_code(first) for first in range(1000)], dtype=np.int64)
+    found: NDArray[np.int64] = codes[_first(numbers, 3)]
+    return found
 
 
 def line_types(numbers: NDArray[np.int64]) -> tuple[dict[str, int], int]:

@@ -6,6 +6,7 @@ columns are judged, and nobody waits. It must not know what a column is for.
 
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 import pyarrow as pa
 from phonenumbers import (
@@ -27,10 +28,11 @@ _WORTH_BUILDING = 20_000
 
 
 class Shelf:
-    """Holds the walker of a process, once it is worth having."""
+    """Holds the walker of a process, once it is worth having. Several threads may ask."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lock = Lock()  # else a second thread would build what the first is reading
         self._rows = 0
         self._read = self._built = False
         self._walker: Walker | None = None
@@ -42,6 +44,10 @@ class Shelf:
 
     def walker(self, rows: int) -> Walker | None:
         """Return the walker for a column of *rows*, or ``None`` when the judge is quicker or must decide alone."""
+        with self._lock:
+            return self._grown(rows)
+
+    def _grown(self, rows: int) -> Walker | None:
         self._rows += rows
         if not self._read and self._rows >= _WORTH_READING:
             self._read = True

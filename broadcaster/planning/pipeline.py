@@ -23,6 +23,7 @@ from broadcaster.operations.model import Operation
 from broadcaster.phones.origins import countries, line_types
 from broadcaster.planning import bodies
 from broadcaster.planning.ahead import beside
+from broadcaster.planning.canary import sample
 from broadcaster.planning.channels import ChannelSets
 from broadcaster.planning.contacts import contacts_of
 from broadcaster.planning.exclude import ELIGIBLE, Excluded, counts_by_reason, exclude, is_in
@@ -47,7 +48,8 @@ __all__ = ["Audience", "Built", "Wording", "build_part", "built", "discard", "lo
 class Wording:
     """What every batch of the part says, and on which channels where the list names none.
 
-    ``largest_batch`` says how many recipients a batch on given channels may have.
+    ``largest_batch`` says how many recipients a batch on given channels may have; ``canary`` how many recipients are in
+    batches of their own in front.
     """
 
     message: Message
@@ -55,6 +57,7 @@ class Wording:
     channels: tuple[Channel, ...]
     operation: Operation
     largest_batch: Callable[[tuple[Channel, ...]], int]
+    canary: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class Built:
         countries, line_types: recipients by either; of the latter, as many as *line_types_of* were looked at.
         rows_by_file: how many rows each file of the list has.
         times: recipients by send time, in order of time; *zones*: by time zone, where that decides about the time.
+        canary: recipients of the first *canary_batches*, which go before all others.
     """
 
     rows: int
@@ -97,6 +101,8 @@ class Built:
     rows_by_file: tuple[int, ...]
     times: dict[str, int] = field(default_factory=dict)
     zones: dict[str, int] = field(default_factory=dict)
+    canary: int = 0
+    canary_batches: int = 0
 
 
 def build_part(
@@ -146,7 +152,9 @@ def build_part(
         slots = _of(timed.codes, kept) if timed.slots else None
         del intake, excluded  # of what follows, only what it needs stays in memory
         widths = np.array([len(each) for each in channel_sets.sets])
-        cuts = _cuts(numbers, sets, channels, codes, wording, channel_sets, slots, first_row, first_batch)
+        cuts, canary_batches = _cuts(
+            numbers, sets, channels, codes, wording, channel_sets, slots, first_row, first_batch
+        )
         times, zones = timed.counts(cuts.rows if kept is None else kept[cuts.rows])
         sizes = cuts.ends - cuts.starts
         batches = np.full(len(numbers), -1, dtype=np.int32)
@@ -188,6 +196,7 @@ def build_part(
         rows_by_file=rows_by_file,
         times=times,
         zones=zones,
+        canary_batches=canary_batches,
     )
 
 
@@ -212,6 +221,7 @@ def built(
     rows_by_file: tuple[int, ...] = (),
     times: dict[str, int] | None = None,
     zones: dict[str, int] | None = None,
+    canary_batches: int = 0,
 ) -> Built:
     """Make the tables at *paths* private and durable, and count what *cuts* ask for."""
     for path in paths:
@@ -244,6 +254,8 @@ def built(
         rows_by_file=rows_by_file,
         times=times or {},
         zones=zones or {},
+        canary=int(sizes[:canary_batches].sum()),
+        canary_batches=canary_batches,
     )
 
 
@@ -287,16 +299,23 @@ def _cuts(
     slots: NDArray[np.int32] | None,
     first_row: int,
     first_batch: int,
-) -> bodies.Cuts:
-    """Decide who is in which batch: rows of equal parameters, channels and send times together."""
+) -> tuple[bodies.Cuts, int]:
+    """Decide who is in which batch: rows of equal parameters, channels and send times together; the canary alone.
+
+    Returns:
+        The cuts, and how many of them, from the first on, are the canary's.
+    """
     eligible = np.flatnonzero(codes == ELIGIBLE)
     several = len(channel_sets.sets)
     groups = sets[eligible] if several == 1 else sets[eligible].astype(np.int64) * several + channels[eligible]
     if slots is not None:
         groups = groups.astype(np.int64) * (int(slots.max(initial=0)) + 1) + slots[eligible]
-    largest = np.array([wording.largest_batch(each) for each in channel_sets.sets], dtype=np.int32)
-    order, starts, ends = cut(groups, largest=int(largest[0]) if several == 1 else largest[channels[eligible]])
-    return bodies.Cuts(
+    limits = np.array([wording.largest_batch(each) for each in channel_sets.sets], dtype=np.int32)
+    largest = int(limits[0]) if several == 1 else limits[channels[eligible]]
+    order, starts, ends, in_front = _with_canary(
+        groups, largest, sample(numbers[eligible], channels[eligible], sets[eligible], count=wording.canary)
+    )
+    cuts = bodies.Cuts(
         rows=eligible[order],
         starts=starts,
         ends=ends,
@@ -307,6 +326,24 @@ def _cuts(
         first_batch=first_batch,
         slots=slots,
     )
+    return cuts, in_front
+
+
+def _with_canary(
+    groups: NDArray[np.integer], largest: int | NDArray[np.int32], canary: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], int]:
+    """Cut the canary and the rest, each by itself; without a canary this is :func:`cut`. Return how many are its."""
+    if not len(canary):
+        return *cut(groups, largest=largest), 0
+    rest = np.ones(len(groups), dtype=bool)
+    rest[canary] = False
+    pieces = [
+        (places, *cut(groups[places], largest=largest if isinstance(largest, int) else largest[places]))
+        for places in (canary, np.flatnonzero(rest))
+    ]
+    order = np.concatenate([places[inner] for places, inner, _, _ in pieces])
+    starts, ends = (np.concatenate([pieces[0][which], pieces[1][which] + len(canary)]) for which in (2, 3))
+    return order, starts, ends, len(pieces[0][2])
 
 
 def _keep(intake: Intake, excluded: Excluded, known: Known, spill: Path) -> NDArray[np.int64] | None:

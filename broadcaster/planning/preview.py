@@ -55,6 +55,7 @@ class Preview:
         unprotected: nothing protects a request from being executed twice, so that it is never repeated by itself.
         schedule: when it goes out; ``None``: at once.
         first_excluded: where the first excluded rows stand in the list, and why.
+        canary: recipients whose receipts decide about the others, in *canary_requests*, within *canary_wait_s*.
     """
 
     campaign: str
@@ -87,6 +88,9 @@ class Preview:
     creates: bool = False
     opt_outs: int = 0
     unprotected: bool = False
+    canary: int = 0
+    canary_requests: int = 0
+    canary_wait_s: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -94,7 +98,12 @@ class Preview:
 
 
 def preview(
-    plan: Plan, *, requests_per_minute: int, messages_per_minute: int, source: Source = Source.CONFIGURED
+    plan: Plan,
+    *,
+    requests_per_minute: int,
+    messages_per_minute: int,
+    source: Source = Source.CONFIGURED,
+    canary_wait_s: float = 0.0,
 ) -> Preview:
     """Count a plan's parts together and pick examples from its first batches."""
     heads = [part.head for part in plan.parts]
@@ -140,6 +149,9 @@ def preview(
         creates=not first.asked.sends_messages,
         opt_outs=opt_outs,
         unprotected=first.asked.repeat is Repeat.NEVER,
+        canary=sum(head.canary for head in heads),
+        canary_requests=sum(head.canary_batches for head in heads),
+        canary_wait_s=canary_wait_s,
     )
 
 

@@ -158,6 +158,10 @@ STOPPED: Mapping[str, Advice] = MappingProxyType(
             "The plan has another size than expected.", "Check the list, and --expect-recipients."
         ),
         "balance_exhausted": Advice("The account's balance or quota is used up.", _TOP_UP),
+        "canary_failed": Advice(
+            "What became of the first messages speaks against sending the rest, or too little is known of it.",
+            "Mend what the reasons below name, then run 'broadcaster resume --skip-canary'.",
+        ),
         "contract_broken": Advice("An answer contradicts what was asked.", _SUPPORT),
         "template_unusable": Advice("The template cannot be sent.", _TEMPLATE),
         "request_refused": Advice("The API refuses the request, whoever it is for.", "Correct the job's message."),

@@ -45,7 +45,8 @@ def step_shares(steps: Sequence[Step]) -> list[str]:
             found.append("not known: no receipts yet")
             continue
         base, name = _base(step.name, by_name)
-        of = f" · {share(step.count, by_name[base] or 0)} of {name}" if base and by_name[base] else f" {step.unit}"
+        whole = by_name.get(base)
+        of = f" · {share(step.count, whole)} of {name}" if whole else f" {step.unit}"
         found.append(f"{number(step.count)}{of}")
     return found
 
@@ -69,8 +70,8 @@ def groups(rows: Sequence[Group], *, told: bool, name: str, title: str, descript
     for at, row in enumerate(rows):
         delivered = total(row.outcomes, DELIVERED)
         beside = f" · {share(delivered, row.total)} delivered" if told else ""
-        count = number(row.total) if row.total < _LONG else compact(row.total)
-        drawn += _labels(at, row.name, f"{count}{beside}")
+        every = number(row.total) if row.total < _LONG else compact(row.total)
+        drawn += _labels(at, row.name, f"{every}{beside}")
         drawn.append(_bar("track", 0, 100, at))
         left = 0.0
         for key, count in parts_of(row.outcomes).items():

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from broadcaster.core.words import Status
 from broadcaster.phones.origins import countries
 from broadcaster.report.figures import Cost, Price
-from broadcaster.store.parquet import reading
+from broadcaster.store.parquet import reading, record_batches
 from broadcaster.store.receipts import read_states, receipt_files
 
 _PRICE = r"^[0-9]{1,9}(\.[0-9]+)?$"
@@ -39,7 +39,7 @@ def count_cost(run_dir: Path, manifest: Path) -> Cost | None:
     ids, prices = states["message_id"].combine_chunks(), states["price"].dictionary_encode().combine_chunks()
     table = _Costs([Decimal(each) for each in _plain(prices).dictionary.to_pylist()])
     with reading(manifest) as file:
-        for batch in file.iter_batches(columns=_COLUMNS, batch_size=_AT_ONCE):
+        for batch in record_batches(file, _COLUMNS, rows=_AT_ONCE):
             table.add(batch.filter(pc.equal(batch["status"], str(Status.ACCEPTED))), ids, _plain(prices).indices)
     return table.total() if table.messages else None
 

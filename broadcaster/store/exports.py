@@ -18,7 +18,7 @@ from pyarrow import csv
 
 from broadcaster.core.words import Status
 from broadcaster.store.files import replacing, write_atomically
-from broadcaster.store.parquet import reading
+from broadcaster.store.parquet import reading, record_batches
 from broadcaster.store.rundir import RunDir
 
 # A spreadsheet may run a cell that begins like this as a formula (CWE-1236), and makes another number of "+1-415-555".
@@ -64,7 +64,7 @@ def _told(run_dir: RunDir) -> Iterator[pa.Table]:
     """Yield the manifest's rejected and excluded rows in its order, each table of one part."""
     wanted = pa.array([str(Status.REJECTED), str(Status.EXCLUDED)])
     with reading(run_dir.manifest) as file:
-        for batch in file.iter_batches(columns=_COLUMNS):
+        for batch in record_batches(file, _COLUMNS):
             rows = pa.Table.from_batches([batch]).filter(pc.is_in(batch["status"], wanted))
             for part in pc.unique(rows["part"]).to_pylist():
                 yield rows.filter(pc.equal(rows["part"], part)).combine_chunks()

@@ -43,6 +43,7 @@ class Head:
             follow from it.
         schedule: what the job says of times; empty where it says nothing.
         times: recipients by send time, in order of time; *zones*: by time zone, where that decides about the time.
+        canary: recipients of the first *canary_batches* of the part, which decide whether its others are sent.
     """
 
     version: int = VERSION
@@ -93,6 +94,8 @@ class Head:
     schedule: dict[str, Any] = field(default_factory=dict)
     times: dict[str, int] = field(default_factory=dict)
     zones: dict[str, int] = field(default_factory=dict)
+    canary: int = 0
+    canary_batches: int = 0
     notify: dict[str, Any] = field(default_factory=dict, repr=False)  # holds an address, perhaps with a secret
 
     @property

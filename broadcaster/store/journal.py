@@ -5,8 +5,9 @@ are derived: a claim without an outcome is in doubt, and nobody has to write tha
 holder of the run's lock is the only writer (:mod:`broadcaster.store.writer`); anybody may read.
 """
 
+import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -15,7 +16,7 @@ from typing import Any, Self
 
 from broadcaster.core.control import Order
 from broadcaster.core.values import Child, Claim, Decided, Instant
-from broadcaster.core.words import Channel, Decision, Executed, State, Steering
+from broadcaster.core.words import Channel, Decision, Executed, State, Steering, Waiver
 from broadcaster.errors import BelongsToAnother, StoreDamaged, StoreError
 from broadcaster.store.rows import VERSION, checksum, unpack_answer, unpack_positions
 
@@ -156,6 +157,14 @@ class JournalReader:
         query = f"SELECT batch, state, missing FROM outcome WHERE state IS NOT '{State.ACCEPTED}' OR missing IS NOT 0"  # noqa: S608 - our own word
         yield from self._rows(query)  # type: ignore[misc]  # see the schema
 
+    def refusals(self, batches: Sequence[int]) -> dict[int, str]:
+        """Return the code of each of *batches* that was rejected."""
+        query = (
+            f"SELECT batch, code FROM outcome WHERE state = '{State.REJECTED}' "  # noqa: S608 - our own word
+            "AND batch IN (SELECT value FROM json_each(?))"
+        )
+        return {int(batch): str(code or "") for batch, code in self._rows(query, json.dumps(list(batches)))}  # type: ignore[call-overload]  # see the schema
+
     def open_claims(self) -> Iterator[Claim]:
         """Yield the claims without an outcome, oldest first."""
         query = "SELECT * FROM claim WHERE batch NOT IN (SELECT batch FROM outcome) ORDER BY since_us, batch"
@@ -232,13 +241,19 @@ class JournalReader:
     def orders(self) -> Iterator[Order]:
         """Yield the live orders that a process has followed, in order."""
         for at_us, who, what, batch, note in self._decided():
-            if batch is None:
+            if batch is None and what not in set(Waiver):
                 try:
                     steering = Steering(what)
                     rate = int(note) if steering is Steering.RATE else None
                 except ValueError as error:
                     raise StoreDamaged(f"{self._path}: {what!r} is no order; restore it from a copy") from error
                 yield Order(what=steering, who=who, at_us=at_us, per_minute=rate)
+
+    def waivers(self) -> Iterator[Decided]:
+        """Yield what people let the run do without, in order."""
+        for at_us, who, what, batch, note in self._decided():
+            if batch is None and what in set(Waiver):
+                yield Decided(at_us=at_us, who=who, what=Waiver(what), batch=None, note=note)
 
     def _decided(self) -> Iterator[tuple[Any, ...]]:
         return self._facts("SELECT at_us, who, what, batch, note, crc FROM decision ORDER BY id")
@@ -252,6 +267,12 @@ class JournalReader:
             except OSError as error:
                 raise StoreDamaged(f"{self._path}: the answer to batch {batch} is damaged ({error})") from error
             yield batch, answer
+
+    def answers_of(self, batches: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        """Yield number and raw answer of those of *batches* that have one, by number."""
+        query = "SELECT * FROM answer WHERE batch IN (SELECT value FROM json_each(?)) ORDER BY batch"
+        for batch, body in self._facts(query, json.dumps(list(batches))):
+            yield batch, unpack_answer(body)
 
     def answer(self, batch: int) -> bytes:
         """Return the raw answer of an accepted batch."""

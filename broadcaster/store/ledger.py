@@ -10,7 +10,7 @@ from pathlib import Path
 
 from broadcaster.core.words import Status
 from broadcaster.errors import StoreDamaged
-from broadcaster.store.parquet import reading
+from broadcaster.store.parquet import reading, record_batches
 from broadcaster.store.rundir import RunDir
 
 _COLUMNS = ["to", "channel", "status", "message_id"]
@@ -50,7 +50,7 @@ def prove(run_dir: RunDir, ledger: Path) -> Proof:
     planned: set[tuple[str, str]] = set()
     lost = misnamed = 0
     with reading(run_dir.manifest) as file:
-        for batch in file.iter_batches(columns=_COLUMNS):
+        for batch in record_batches(file, _COLUMNS):
             for row in batch.to_pylist():
                 delivery = (row["to"], row["channel"])
                 if row["status"] == Status.EXCLUDED:

@@ -33,7 +33,7 @@ from broadcaster.store.deliveries import Deliveries
 from broadcaster.store.facts import Facts
 from broadcaster.store.files import TEMPORARY, disk_errors, replacing
 from broadcaster.store.journal import JournalReader
-from broadcaster.store.parquet import reading, writing
+from broadcaster.store.parquet import reading, record_batches, writing
 from broadcaster.store.plan import Part, Plan
 from broadcaster.store.rundir import RunDir
 from broadcaster.store.spill import Spill, further_columns, spill_path
@@ -112,6 +112,7 @@ def build_manifest(plan: Plan, facts: Facts, *, to: Path) -> Made:
                     writer.write_table(joined)
                     for each in joined["status"].value_counts().to_pylist():
                         made.counts[Status(each["values"])] += each["counts"]
+    pa.default_memory_pool().release_unused()  # what comes next needs its own
     return made
 
 
@@ -149,7 +150,7 @@ def count_deliveries(manifest: Path) -> dict[str, int]:
     """
     counts = Counter[str]()
     with reading(manifest) as file:
-        for batch in file.iter_batches(columns=["status", "delivery_status"]):
+        for batch in record_batches(file, ["status", "delivery_status"]):
             accepted = batch.column("delivery_status").filter(pc.equal(batch.column("status"), str(Status.ACCEPTED)))
             for each in pc.fill_null(accepted, _UNTOLD).value_counts().to_pylist():
                 counts[each["values"]] += each["counts"]

@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 from broadcaster.errors import StoreDamaged
 from broadcaster.store.files import disk_errors
 
+_ROWS = 1 << 16
+
 
 @contextmanager
 def writing(
@@ -51,6 +53,16 @@ def reading(path: Path) -> Iterator[pq.ParquetFile]:
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:  # the last: a column's name is damaged
         why = " ".join(str(error).split())  # one line
         raise StoreDamaged(f"{path} cannot be read ({why}); restore the run directory from a copy") from error
+
+
+def record_batches(
+    file: pq.ParquetFile, columns: Sequence[str] | None = None, *, rows: int = _ROWS
+) -> Iterator[pa.RecordBatch]:
+    """Yield an open file's rows, so many at a time; asked for all row groups at once, Arrow would read them first."""
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(
+            batch_size=rows, row_groups=[group], columns=None if columns is None else [*columns]
+        )
 
 
 def regroup(tables: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from broadcaster.core.values import Tally
 from broadcaster.errors import BelongsToAnother, StoreDamaged
 from broadcaster.store.files import TEMPORARY, disk_errors, replacing, sync, write_atomically
-from broadcaster.store.parquet import reading, writing
+from broadcaster.store.parquet import reading, record_batches, writing
 from broadcaster.store.rundir import RunDir
 
 VERSION = 1
@@ -103,7 +103,7 @@ def count_rows(manifest: Path) -> list[dict[str, Any]]:
     """Return how many rows of a manifest have which status, reason and channel."""
     counted: Counter[tuple[str, str | None, str]] = Counter()
     with reading(manifest) as file:
-        for batch in file.iter_batches(columns=["status", "reason", "channel"]):
+        for batch in record_batches(file, ["status", "reason", "channel"]):
             table = pa.table({**_columns(batch), "reason": _codes_only(batch.column("reason"))})
             for each in table.group_by(["status", "reason", "channel"]).aggregate([([], "count_all")]).to_pylist():
                 counted[each["status"], each["reason"], each["channel"]] += each["count_all"]

@@ -2,11 +2,13 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import mkstemp
+from typing import Any
 
+from broadcaster.core.receipts import DeliveryState
 from broadcaster.errors import BelongsToAnother, StoreDamaged, StoreError
 from broadcaster.store.files import TEMPORARY, disk_errors, sync
 
@@ -115,3 +117,17 @@ def _create(path: Path) -> None:
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink()
+
+
+def state_of(columns: Sequence[Any]) -> DeliveryState:
+    """Return the state that the columns of ``state`` say, all but the message id."""
+    status, channel, reason, updated_us, final, price, priced_us = columns
+    return DeliveryState(
+        status=status,
+        channel=channel,
+        reason=reason,
+        updated_us=updated_us,
+        final=bool(final),
+        price=price,
+        priced_us=priced_us,
+    )

@@ -22,7 +22,7 @@ from typing import Any, Self
 from broadcaster.clock import wall_us
 from broadcaster.core.receipts import DeliveryState, Receipt, merge_status
 from broadcaster.errors import StoreError
-from broadcaster.store.receiptfile import opened, receipt_errors
+from broadcaster.store.receiptfile import opened, receipt_errors, state_of
 
 # What a reader needs stands here too, so that nobody has to know how the work is divided.
 from broadcaster.store.receiptviews import history, read_states, receipt_files, revision, state_batches
@@ -206,7 +206,7 @@ class ReceiptsWriter:
             new.append(len(added) - before)
         if added:
             names = list({receipt.message_id for receipt in added})
-            states = {row[0]: _state(row[1:]) for row in self._json(_STATES, names)}
+            states = {row[0]: state_of(row[1:]) for row in self._json(_STATES, names)}
             self._db.execute(_ADD, (json.dumps([_row(receipt, received_us=wall_us()) for receipt in added]),))
             changed = _fold(states, added)
             if changed:
@@ -240,19 +240,6 @@ def _row(receipt: Receipt, *, received_us: int) -> list[object]:
         receipt.price,
         receipt.source,
     ]
-
-
-def _state(columns: Sequence[Any]) -> DeliveryState:
-    status, channel, reason, updated_us, final, price, priced_us = columns
-    return DeliveryState(
-        status=status,
-        channel=channel,
-        reason=reason,
-        updated_us=updated_us,
-        final=bool(final),
-        price=price,
-        priced_us=priced_us,
-    )
 
 
 def _columns(state: DeliveryState) -> Iterator[object]:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from broadcaster.core.receipts import DeliveryState, Receipt, in_order, join
-from broadcaster.store.receiptfile import NAME, reading, receipt_errors
+from broadcaster.core.receipts import Receipt, in_order, join
+from broadcaster.store.receiptfile import NAME, reading, receipt_errors, state_of
 
 STATES = pa.schema(
     [
@@ -121,9 +121,9 @@ def _folded(cursors: Sequence[Iterator[_Row]]) -> Iterator[_Row]:
         if not others:
             yield first
             continue
-        state = _state(first)
+        state = state_of(first[1:])
         for other in others:
-            state = join(state, _state(other))
+            state = join(state, state_of(other[1:]))
         yield (
             message_id,
             state.status,
@@ -141,19 +141,6 @@ def _columns(rows: Sequence[_Row]) -> pa.RecordBatch:
     columns[5] = tuple(map(bool, columns[5]))
     return pa.record_batch(
         [pa.array(column, type=field.type) for column, field in zip(columns, STATES, strict=True)], schema=STATES
-    )
-
-
-def _state(row: _Row) -> DeliveryState:
-    _, status, channel, reason, updated_us, final, price, priced_us = row
-    return DeliveryState(
-        status=status,
-        channel=channel,
-        reason=reason,
-        updated_us=updated_us,
-        final=bool(final),
-        price=price,
-        priced_us=priced_us,
     )
 
 

@@ -108,7 +108,7 @@ def insert(db: sqlite3.Connection, statement: str, rows: list[Sequence[object]])
         return
     at = 0
     while at < len(rows):
-        count = min(_MOST_AT_ONCE, 1 << (len(rows) - at).bit_length() - 1)
+        count = min(_MOST_AT_ONCE, len(rows) - at)
         many = f"{head}{values}{', '.join([mark] * count)}"
         db.execute(many, [value for row in rows[at : at + count] for value in row])
         at += count

@@ -43,6 +43,7 @@ from broadcaster.store.rows import (
     unclaiming,
 )
 
+_STATEMENTS = 512  # kept compiled: an insert of one row, of two, …
 _CHECKED_AT_ONCE = 64 << 20  # bytes; a tenth of a second
 _RIDE_S = 0.002  # an outcome waits so long for claims to share its commit; nobody's message waits for it
 _Fact = tuple[Callable[[], Sequence[Statement]], asyncio.Future[None]]
@@ -74,7 +75,9 @@ class JournalWriter:
         if not self._path.exists():
             _create(self._path)
         with journal_errors(self._path):
-            db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
+            db = sqlite3.connect(
+                self._path, isolation_level=None, check_same_thread=False, timeout=30, cached_statements=_STATEMENTS
+            )
             try:
                 _ready(self._path, db)
             except BaseException:

@@ -17,7 +17,7 @@ from broadcaster.clock import Clock, SystemClock, wall_us
 from broadcaster.core.control import Order
 from broadcaster.core.values import Tally
 from broadcaster.core.words import Steering
-from broadcaster.engine.ports import Event, Noticed, Ordered, Settled, Waiting
+from broadcaster.engine.ports import Event, Noticed, Ordered, Settled, Tested, Waiting
 from broadcaster.errors import ExitCode
 from broadcaster.phones import mask_in
 from broadcaster.store.events import EventFile, tell_once
@@ -88,6 +88,7 @@ class Chronicle:
         self._requests: Callable[[], int] = lambda: 0
         self._limit: Callable[[], int | None] = lambda: None
         self._waits: dict[str, tuple[float, int]] = {}  # code → when it was told last, how often it came since
+        self._tested: Mapping[str, Any] = {}  # how the canary stood when it was told last
         self._started_us: int | None = None
         self._code: ExitCode | None = None
         self._paused = False
@@ -118,6 +119,22 @@ class Chronicle:
             self._follows(event.order)
         elif isinstance(event, Noticed):
             self.tell("noticed", {"code": event.code})
+        elif isinstance(event, Tested):
+            self._tests(event)
+
+    def _tests(self, event: Tested) -> None:
+        found = event.standing
+        facts = {
+            "text": found.text,
+            "verdict": str(event.verdict),
+            "sent": found.sent,
+            "well": found.well,
+            "bad": found.bad + found.shaky,
+            "open": found.open,
+        }
+        if facts != self._tested:
+            self._tested = facts
+            self.tell("canary", facts)
 
     def _follows(self, order: Order) -> None:
         if order.what is not Steering.RATE:

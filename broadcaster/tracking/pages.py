@@ -19,7 +19,7 @@ from broadcaster.store.events import read_at
 from broadcaster.tracking.live import RunView
 from broadcaster.tracking.ratechart import clock, draw, minutes
 from broadcaster.tracking.standing import Standing
-from broadcaster.tracking.words import LABELS, NEXT, ago, duration, moment, percent, sentence
+from broadcaster.tracking.words import DECIDE, LABELS, NEXT, ago, duration, moment, percent, sentence
 
 _SHOWN_EVENTS = 20
 _CHARTS = (("wide", 1040), ("narrow", 340))  # one of the two is shown
@@ -67,11 +67,15 @@ def run_regions(run: RunView, *, now_s: float) -> dict[str, str]:
             if run.stretches
         ],
         "minutes": minutes(run.stretches, end_s=end_s),
+        "limited": any(each.limit for each in run.stretches),
         "ended": not run.standing.works,
     }
     row = _row(run, now_s)
     where = shlex.quote(str(run.path))
-    next_steps = [(words, command.format(where)) for words, command in NEXT.get(run.standing, ())]
+    steps = NEXT.get(run.standing, ())
+    if run.counts and run.counts.in_doubt and steps and DECIDE not in steps:
+        steps = (*steps, DECIDE)
+    next_steps = [(words, command.format(where)) for words, command in steps]
     return {
         "state": _part("part_state.html", **row),
         "figures": _part("part_figures.html", **row, next_steps=next_steps),
@@ -98,7 +102,7 @@ def said(run: RunView) -> str:
 def said_of_all(runs: Mapping[str, RunView]) -> str:
     """Return the list as one sentence."""
     working = sum(1 for run in runs.values() if run.standing.works)
-    return f"{len(runs)} runs, {working} at work."
+    return f"{len(runs)} run{'' if len(runs) == 1 else 's'}, {working} at work."
 
 
 def confirm_page(run: RunView, what: str, *, form: str) -> str:

@@ -104,7 +104,7 @@ def webhook_secrets(environ: Mapping[str, str]) -> tuple[Secret, ...]:
         raise ConfigError(
             f"there is no webhook secret: set {_ENV} to the signing secret that the API showed when the webhook was "
             f"created or its secret rotated (whsec_…; several with spaces between them), or {_ENV}_FILE to a file that "
-            "holds it. Without, anybody could send receipts"
+            "holds it. Without, anybody could send receipts (--dashboard-only receives none)"
         )
     found = dict.fromkeys(each for each in _SEPARATORS.split(text) if each)
     secrets = tuple(map(Secret, found))

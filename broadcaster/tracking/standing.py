@@ -11,7 +11,7 @@ from broadcaster.errors import ExitCode
 from broadcaster.store.events import read_at
 
 ENDINGS = frozenset({"finished", "halted", "stopped"})
-_WORKING = frozenset({"started", "progress", "waiting", "paused", "going", "rate", "noticed"})
+_WORKING = frozenset({"started", "progress", "waiting", "paused", "going", "rate", "noticed", "canary"})
 MINUTE_S = 60.0  # what a rate is over, like the API's own limit
 _STATUSES = tuple(each.name for each in fields(Tally))
 

@@ -28,7 +28,7 @@ LABELS: Mapping[Standing, Label] = MappingProxyType(
         Standing.STOPPED: Label("Stopped", "warn", "It ended before everything was sent."),
         Standing.HALTED: Label("Halted", "bad", "A safety limit stopped it."),
         Standing.IN_DOUBT: Label("In doubt", "bad", "It is over, and of some nobody knows whether they were sent."),
-        Standing.REJECTED: Label("Finished", "warn", "The API refused some; failed.csv says why."),
+        Standing.REJECTED: Label("Some rejected", "warn", "The API refused some; failed.csv says why."),
         Standing.FINISHED: Label("Finished", "good", "Every delivery was accepted or excluded."),
         Standing.PURGED: Label("Purged", "quiet", "Its personal data were removed; the counts stay."),
         Standing.UNREADABLE: Label("Unreadable", "bad", ""),
@@ -36,19 +36,30 @@ LABELS: Mapping[Standing, Label] = MappingProxyType(
 )
 
 _GO_ON = ("To go on:", "broadcaster resume {}")
-_DECIDE = ("What is in doubt, and what can be done:", "broadcaster resolve {}")
+DECIDE = ("What is in doubt, and what can be done:", "broadcaster resolve {}")
 NEXT: Mapping[Standing, tuple[tuple[str, str], ...]] = MappingProxyType(
     {
         Standing.PLANNED: (("To send it:", "broadcaster resume {}"),),
         Standing.INTERRUPTED: (_GO_ON,),
         Standing.STOPPED: (_GO_ON,),
         Standing.HALTED: (_GO_ON,),
-        Standing.IN_DOUBT: (_DECIDE,),
+        Standing.IN_DOUBT: (DECIDE,),
         Standing.REJECTED: (("To try again whatever may be tried:", "broadcaster retry-failed {}"),),
     }
 )
 """What to type next, by state: words, and a command with a place for the directory."""
 
+_WAITS: Mapping[str, str] = MappingProxyType(
+    {
+        "BUSINESS_002": "the API asks for fewer requests (BUSINESS_002)",
+        "CONFLICT_001": "the API is still working on the request (CONFLICT_001)",
+        "SERVICE_001": "the API is not available at the moment (SERVICE_001)",
+        "breaker": "the API fails; one request at a time tries it",
+        "look_up": "a look-up before the first message is tried again",
+        "lost": "an answer was lost; the same request goes again",
+        "unsent": "no connection; the same request goes again",
+    }
+)
 _SECONDS = (60.0, 3600.0, 86_400.0)  # of a minute, an hour, a day
 
 
@@ -63,13 +74,16 @@ def sentence(told: Mapping[str, Any]) -> str:
         case "waiting":
             times = told.get("times")
             often = f", {times:,} times" if type(times) is int and times > 1 else ""
-            words = f"Waiting: {told.get('code', '')}{often}"
+            code = str(told.get("code", ""))
+            words = f"Waiting: {_WAITS.get(code, code)}{often}"
         case "paused":
             words = "Paused"
         case "going":
             words = "Goes on"
         case "rate":
             words = f"Limit: {_number(told, 'limit')} requests a minute"
+        case "canary":
+            words = f"Canary: {told.get('text', '')}"
         case "noticed":
             words = f"Noticed: {told.get('code', '')}"
         case "finished" | "halted" | "stopped":

@@ -24,6 +24,27 @@ POLICY = (
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 TOKEN = "a-token-of-some-length"
+FAINT = """(() => {
+  // What is written so faintly that some cannot read it: below 4.5 to 1, as WCAG counts it.
+  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = (colour) => numbers(colour).slice(0, 3).map((each) => each / 255)
+    .map((each) => each <= 0.03928 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, each, at) => sum + each * [0.2126, 0.7152, 0.0722][at], 0);
+  const behind = (each) => {
+    for (let at = each; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      if (numbers(colour)[3] !== 0) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const own = (each) => [...each.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+  const shown = [...document.querySelectorAll("body *")].filter((each) => each.checkVisibility() && own(each));
+  return shown.filter((each) => {
+    const style = getComputedStyle(each);
+    const [one, two] = [light(each instanceof SVGElement ? style.fill : style.color), light(behind(each))];
+    return (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05) < 4.5;
+  }).map((each) => each.outerHTML.slice(0, 120));
+})()"""
 SECRET = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
 
 
@@ -436,8 +457,11 @@ async def test_the_pages_fit_and_complain_of_nothing(
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.complaints == []
         assert {urlsplit(each).netloc for each in page.requests if each.startswith("http")} == {board.address.netloc}
-        unnamed = "[...document.querySelectorAll('a, button')].filter(e => !e.textContent.trim()).length"
-        assert await page.evaluate(unnamed) == 0
+        unnamed = (
+            "[...document.querySelectorAll('a, button')].filter(e => e.checkVisibility() && !e.textContent.trim())"
+        )
+        assert await page.evaluate(f"{unnamed}.length") == 0
+        assert await page.evaluate(FAINT) == []
         dark_back = await page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (sum(map(int, re.findall(r"\d+", dark_back))) < 150) == dark
 

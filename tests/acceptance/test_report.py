@@ -208,9 +208,7 @@ def huge() -> Figures:
     counts = (_HUGE, _HUGE - 1, 2 * _HUGE, 2 * _HUGE - 1, 2 * _HUGE - 2, 2 * _HUGE - 3, 1)
     names = ("On the list", "Eligible", "Planned", "Accepted", "Sent", "Delivered", "Read")
     group = Group(name="auto → whatsapp", outcomes=outcomes)
-    times = Timeline(
-        start="2026-11-21T08:46:00+00:00", step_s=1800, series={"accepted": (_HUGE,) * 48, "rejected": (1,) * 48}
-    )
+    series = {"accepted": (_HUGE,) * 48, "rejected": (1,) * 48}
     return drawn(
         outcomes=outcomes,
         funnel=tuple(

@@ -6,16 +6,18 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from . import lists, numbers, receipts, send, simulator
+from . import journal, lists, numbers, receipts, send, simulator, whole
 
 _BENCHMARKS: dict[str, Callable[..., Coroutine[Any, Any, list[str]]]] = {
+    "journal": journal.measure,
     "lists": lists.measure,
     "numbers": numbers.measure,
     "receipts": receipts.measure,
     "send": send.measure,
     "simulator": simulator.measure,
+    "whole": whole.measure,
 }
-_OF_ROWS = frozenset({"lists"})  # what takes --rows
+_OF_ROWS = frozenset({"journal", "lists", "whole"})  # what takes --rows
 
 
 def main() -> int:
@@ -23,7 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("name", choices=sorted(_BENCHMARKS))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="of the list that is planned, for `lists`")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of the list, for `lists`, `journal` and `whole`")
     given = parser.parse_args()
     options = {"rows": given.rows} if given.name in _OF_ROWS else {}
     for line in asyncio.run(_BENCHMARKS[given.name](rounds=given.rounds, **options)):

@@ -22,7 +22,6 @@ import json
 import os
 import random
 import sqlite3
-import statistics
 import sys
 import tempfile
 import time
@@ -30,7 +29,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-_ROOT = Path(__file__).parents[2]
+from .turns import child, compare, peak_mb
+
+_MODULE = "tests.benchmarks.lists"
 _TEMPLATE = "7ba7b820-9dad-11d1-80b4-00c04fd430c8"
 _SETS = 250
 _OWN = 0.85  # of the rows have a number of their own
@@ -50,7 +51,9 @@ async def measure(*, rounds: int, rows: int) -> list[str]:
         make_list(grouped, rows, sets=_SETS)
         make_list(single, max(1, rows // 10), sets=None)
         make_list(base / "few.parquet", 100, sets=_SETS)
-        await _child("ours", str(base / "few.parquet"), str(base / "few"))  # builds what is kept between processes
+        await child(
+            _MODULE, "ours", str(base / "few.parquet"), str(base / "few")
+        )  # builds what is kept between processes
         lines += [f"{_SETS} parameter sets, {_share(rows)}:"]
         lines += await _compare(["ours", "pandas", "pandas-files"], str(grouped), scratch=base, rounds=rounds)
         lines += [f"{rows // 10:,} rows, each with parameters of its own:"]
@@ -62,7 +65,7 @@ async def measure(*, rounds: int, rows: int) -> list[str]:
             lines += await _compare(["ours"], str(small), scratch=base, rounds=rounds)
         for what, source in (("batches of up to 1,000", grouped), ("single requests", single)):
             run = base / source.stem
-            await _child("ours", str(source), str(run))
+            await child(_MODULE, "ours", str(source), str(run))
             batches = _settle(run)
             lines += [f"going on with {batches:,} {what}, {_LEFT} of them left:"]
             lines += await _compare(["resume", "pandas-resume"], str(run), scratch=None, rounds=rounds)
@@ -74,58 +77,32 @@ def _share(rows: int) -> str:
 
 
 async def _compare(ways: Sequence[str], what: str, *, scratch: Path | None, rounds: int) -> list[str]:
-    """Let the ways take turns; return what they took, and the ratio of the first to each other one."""
-    found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
-    for _ in range(rounds):
-        for way in ways:
-            if scratch is None:
-                found[way].append(await _child(way, what))
-            else:
-                with tempfile.TemporaryDirectory(dir=scratch) as directory:
-                    found[way].append(await _child(way, what, str(Path(directory, "run"))))
-    lines = [
-        f"  {way:<14} {_spread(found[way], 'seconds', 's')}; {_spread(found[way], 'processor', 's')} of processor; "
-        f"{_spread(found[way], 'peak_mb', 'MB')}"
-        for way in ways
-    ]
-    first, *others = ways
-    for other in others:
-        for name in ("seconds", "processor", "peak_mb"):
-            ratios = [mine[name] / theirs[name] for mine, theirs in zip(found[first], found[other], strict=True)]
-            lines.append(
-                f"  {first} / {other}, {name}: {statistics.median(ratios):.2f} [{min(ratios):.2f}-{max(ratios):.2f}]"
-            )
-    return lines
+    """Let the ways take turns, each with a directory of its own where there is *scratch*."""
 
+    async def one(way: str) -> dict[str, float]:
+        if scratch is None:
+            return await child(_MODULE, way, what)
+        with tempfile.TemporaryDirectory(dir=scratch) as directory:
+            return await child(_MODULE, way, what, str(Path(directory, "run")))
 
-def _spread(found: Sequence[dict[str, float]], name: str, unit: str) -> str:
-    values = [each[name] for each in found]
-    return f"{statistics.median(values):.2f} [{min(values):.2f}-{max(values):.2f}] {unit}"
-
-
-async def _child(*arguments: str) -> dict[str, float]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.benchmarks.lists", *arguments, stdout=asyncio.subprocess.PIPE, cwd=_ROOT
-    )
-    told, _ = await process.communicate()
-    if process.returncode:
-        raise RuntimeError(f"{arguments[0]} ended with {process.returncode}")
-    figures: dict[str, float] = json.loads(told)
-    return figures
+    return await compare(ways, one, rounds=rounds, of=("seconds", "processor", "peak_mb"))
 
 
 # ---- what is measured against ----------------------------------------------------------------------------------------
 
 
-def make_list(path: Path, rows: int, *, sets: int | None) -> None:
-    """Write a list of *rows* people; *sets* pairs of parameters, or one for each row and no number twice."""
+def make_list(path: Path, rows: int, *, sets: int | None, share: float = _OWN) -> None:
+    """Write a list of *rows* people, a *share* of whom have a number of their own.
+
+    There are *sets* pairs of parameters, or one for each row and no number twice.
+    """
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     chance = np.random.default_rng(_SEED)
-    own = rows if sets is None else max(1, int(rows * _OWN))
+    own = rows if sets is None else max(1, int(rows * share))
     who = np.concatenate([np.arange(own), chance.integers(0, own, rows - own)])
     chance.shuffle(who)
     schema = pa.schema([(name, pa.string()) for name in ("phone", "name", "first", "code")])
@@ -269,7 +246,7 @@ def _resume(run: str) -> Callable[[], None]:
         with JournalWriter(plan.run_dir.journal, version="benchmark"):
             facts = Facts.read(plan, whole=False)
             tally(plan, facts)
-            tasks = deliver._tasks(plan, facts)
+            tasks = deliver._tasks(plan, facts, ())
             await anext(tasks)
             await tasks.aclose()
 
@@ -310,20 +287,9 @@ def main() -> int:
     work = _WAYS[way](*arguments)
     began, used = time.perf_counter(), time.process_time()
     work()
-    took = {"seconds": time.perf_counter() - began, "processor": time.process_time() - used, "peak_mb": _peak_mb()}
+    took = {"seconds": time.perf_counter() - began, "processor": time.process_time() - used, "peak_mb": peak_mb()}
     print(json.dumps(took))  # noqa: T201 - the line is the interface
     return 0
-
-
-def _peak_mb() -> float:
-    """Return the most memory that this process has had; where the system does not tell, that may be its parent's."""
-    import resource
-
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        return int(status.partition("VmHWM:")[2].split(maxsplit=1)[0]) / 1024
-    except (OSError, ValueError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 if __name__ == "__main__":

@@ -19,16 +19,19 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from . import lists
 from .simulator import Rate, _can_pin, _start
+from .turns import spread
 
 _SENDERS = 64
+_DECODED = 256  # batches at a time, as a run does
 _PATIENCE_S = 120.0  # for one measurement; only a hang reaches it
 _SDK_AT_ONCE = (8, 16, 32)
 _SIZES = ((1, 20_000, 3_000), (1000, 2_000, 100))  # recipients a request, requests, requests of the SDK
@@ -56,18 +59,14 @@ async def measure(*, rounds: int) -> list[str]:
 
 def _describe(way: str, rates: Sequence[Rate]) -> str:
     clock, processor = ([getattr(rate, by) for rate in rates] for by in ("by_clock", "by_processor"))
-    return f"  {way:<8} {_spread(clock, ',.0f')} requests/s, {_spread(processor, ',.0f')} a second of processor"
+    return f"  {way:<8} {spread(clock, form=',.0f')} requests/s, {spread(processor, form=',.0f')} a second of processor"
 
 
 def _compare(found: Mapping[str, Sequence[Rate]], way: str, other: str) -> str:
     pairs = list(zip(found[way], found[other], strict=True))
     clock = [ours.by_clock / theirs.by_clock for ours, theirs in pairs]
     processor = [ours.by_processor / theirs.by_processor for ours, theirs in pairs]
-    return f"  {way} / {other}: {_spread(clock, '.2f')} by the clock, {_spread(processor, '.2f')} by processor time"
-
-
-def _spread(values: Sequence[float], form: str) -> str:
-    return f"{statistics.median(values):{form}} [{min(values):{form}}-{max(values):{form}}]"
+    return f"  {way} / {other}: {spread(clock)} by the clock, {spread(processor)} by processor time"
 
 
 def _plan(run: Path, *, size: int, requests: int) -> None:
@@ -85,7 +84,7 @@ async def _round(way: str, plan: Path, requests: int) -> Rate:
     with tempfile.TemporaryDirectory(dir=plan.parent) as fresh:
         run = Path(fresh, "run")
         shutil.copytree(plan, run)
-        async with _sink() as url:
+        async with sink() as (url, _):
             arguments = ["-m", "tests.benchmarks.send", way, url, str(run), str(requests)]
             async with asyncio.timeout(_PATIENCE_S):
                 client = await _start(arguments, core=1)
@@ -97,12 +96,13 @@ async def _round(way: str, plan: Path, requests: int) -> Rate:
 
 
 @asynccontextmanager
-async def _sink() -> AsyncIterator[str]:
+async def sink() -> AsyncIterator[tuple[str, asyncio.StreamReader]]:
+    """Run the server; yield its address, and where it says when it first answered a send."""
     server = await _start([str(Path(__file__).with_name("sink.py"))], core=0)
     assert server.stdin is not None
     assert server.stdout is not None
     try:
-        yield json.loads(await server.stdout.readline())["url"]
+        yield json.loads(await server.stdout.readline())["url"], server.stdout
     finally:
         server.stdin.close()
         await server.wait()
@@ -132,7 +132,6 @@ class Stopwatch:
 
 async def _durable(url: str, run: str, requests: int) -> Took:
     from broadcaster.api.client import Client
-    from broadcaster.app import deliver
     from broadcaster.clock import SystemClock
     from broadcaster.engine.pacer import Pacer
     from broadcaster.engine.run import execute
@@ -151,7 +150,7 @@ async def _durable(url: str, run: str, requests: int) -> Took:
         async with client:
             started = Stopwatch()
             shared = await execute(
-                deliver._tasks(plan, Facts.read(plan, whole=False)),
+                _tasks(plan),
                 terms=Terms(
                     message=plan.head.message,
                     operation=OPERATIONS[plan.head.operation],
@@ -177,6 +176,15 @@ async def _durable(url: str, run: str, requests: int) -> Took:
     if settled != requests or shared.postponed:
         raise RuntimeError(f"{settled} of {requests} requests were settled")
     return took
+
+
+async def _tasks(plan: Any) -> AsyncGenerator[Any, None]:
+    from broadcaster.engine.work import Task
+
+    batches = plan.read_batches()
+    while following := await asyncio.to_thread(lambda: list(islice(batches, _DECODED))):
+        for batch in following:
+            yield Task(batch=batch)
 
 
 async def _bare(url: str, run: str, requests: int) -> Took:
@@ -230,7 +238,7 @@ async def _together(work: Callable[[], Awaitable[None]], count: int) -> None:
 
 
 def _payloads(run: str) -> list[dict[str, Any]]:
-    """Return what the plan's requests say, made before the clock starts: the ways compared keep their data in memory."""
+    """Return what the plan's requests say, made before the clock starts: others may have their data in memory."""
     from broadcaster.store.plan import Plan
     from broadcaster.store.rundir import RunDir
 

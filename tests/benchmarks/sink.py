@@ -1,20 +1,26 @@
 """The fastest API that we can write: a raw protocol on uvloop that answers any send with an id per recipient.
 
-``python sink.py`` prints one JSON line with its address and ends when its standard input closes. It checks nothing and
-remembers nothing: whatever a client takes longer for than this, is the client's own.
+``python sink.py`` prints one JSON line with its address, one with the moment of its first answer to a send, and ends
+when its standard input closes. It checks nothing and remembers nothing: whatever a client takes longer for than this,
+is the client's own. Look-ups are answered with an account and a template that may be sent.
 """
 
 import asyncio
 import json
 import os
 import sys
+import time
 from email.utils import formatdate
 from itertools import count
 from typing import cast
 
 _NUMBER = b"@@@@@@@@@@@@"  # stands for the number of the request: twelve digits of every message id
-_TO = b'{"to":['
-_HEAD = b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nDate: %s\r\nContent-Length: %d\r\n\r\n"
+_TO = b'"to":'
+_HEAD = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nDate: %s\r\nContent-Length: %d\r\n\r\n"
+_LOOKED_UP = (
+    b'{"success":true,"data":{"id":"7ba7b820-9dad-11d1-80b4-00c04fd430c8","name":"benchmark","status":"APPROVED",'
+    b'"channels":["sms","whatsapp","rcs"],"variables":["name","code"]},"meta":{"request_id":"r","version":"v3"}}'
+)
 _BEFORE = (
     b'{"success":true,"data":{"status":"QUEUED","template_id":"7ba7b820-9dad-11d1-80b4-00c04fd430c8","recipients":[{'
 )
@@ -29,6 +35,7 @@ class Answers:
         self._requests = count(1)
         self._date = b""
         self._templates: dict[int, list[bytes]] = {}
+        self._told = False
 
     def tell_time(self) -> None:
         """Take the time of the answers, once a second."""
@@ -37,11 +44,19 @@ class Answers:
 
     def to(self, body: bytes) -> bytes:
         """Return the whole answer to a request's body."""
-        numbers = body[len(_TO) : body.index(b"]")].split(b",")
+        start = body.index(b"[", body.index(_TO)) + 1
+        numbers = body[start : body.index(b"]", start)].split(b",")
+        if not self._told:
+            self._told = True
+            print(json.dumps({"first_s": time.time()}), flush=True)  # noqa: T201 - the line is the interface
         parts = self._templates.get(len(numbers)) or self._template(len(numbers))
         parts[1::2] = numbers
         answer = b"".join(parts).replace(_NUMBER, b"%012d" % next(self._requests))
-        return (_HEAD % (self._date, len(answer))) + answer
+        return (_HEAD % (b"202 Accepted", self._date, len(answer))) + answer
+
+    def to_look_up(self) -> bytes:
+        """Return the whole answer to a request without a body."""
+        return (_HEAD % (b"200 OK", self._date, len(_LOOKED_UP))) + _LOOKED_UP
 
     def _template(self, recipients: int) -> list[bytes]:
         parts = []
@@ -73,6 +88,10 @@ class Connection(asyncio.Protocol):
             end = data.find(b"\r\n\r\n")
             if end < 0:
                 self._pieces = [data]
+                return
+            if data.startswith(b"GET "):
+                self._pieces = []
+                self._transport.write(self._answers.to_look_up())
                 return
             head = data[:end].lower()
             length = int(head[head.index(b"content-length:") + 15 :].partition(b"\r\n")[0])

@@ -302,3 +302,6 @@ def test_the_wheel_brings_the_profiles_and_the_page(tmp_path: Path) -> None:
         inside = set(wheel.namelist())
     wanted = {f"profiles/{name}.toml" for name in NAMES} | {f"assets/page.{kind}" for kind in ("html", "css", "js")}
     assert {f"broadcaster/simulator/{name}" for name in wanted} <= inside
+    pages = [path for kind in ("templates", "static") for path in (ROOT / "broadcaster").glob(f"*/{kind}/*")]
+    assert {path.relative_to(ROOT).as_posix() for path in pages} <= inside
+    assert {"broadcaster/tracking/templates/run.html", "broadcaster/tracking/static/live.js"} <= inside

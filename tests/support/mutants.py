@@ -24,6 +24,7 @@ from types import MappingProxyType
 from typing import Any
 
 from broadcaster.core.keys import idempotency_key
+from broadcaster.core.values import Reading
 from broadcaster.core.words import Action, Shape
 from broadcaster.operations import OPERATIONS
 from support.patching import Function, replace
@@ -151,8 +152,8 @@ def _same_id_twice(original: Function) -> Function:
 
         shape, reading, meta = original(batch, body)
         if shape is Shape.FOREIGN:
-            answer = messages._ANSWERS.decode(body)
-            return Shape.WHOLE, messages._in_order(batch, answer.data.recipients), meta
+            rows = messages._ANSWERS.decode(body).data.recipients
+            return Shape.WHOLE, Reading(message_ids=tuple(row.message_id for row in rows), server_to={}), meta
         return shape, reading, meta
 
     return understand

@@ -30,6 +30,7 @@ FAULTS = {
     "the run goes on on another machine": "test_a_run_that_another_machine_worked_on_says_so",
     "a file of the run is damaged": "test_a_damaged_plan_is_never_sent",
     "the list or the job changed since the plan was frozen": "test_a_plan_is_not_gone_on_with_by",
+    "somebody paused the run": "test_a_paused_run_that_ends_is_not_gone_on_with_before_go",
     "two runs in one directory": "test_two_runs_on_one_directory_the_second_names_the_first",
     "the same campaign from a second directory": "test_the_same_plan_from_a_second_directory_is_all_replays",
     "the disk is full": "test_on_a_full_disk_the_run_stops_and_with_more_room_it_ends",

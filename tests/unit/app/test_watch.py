@@ -3,16 +3,16 @@
 import pytest
 from support.doubles import Recorder
 
-from broadcaster.app.deliver import Settings, Watch
 from broadcaster.engine.ports import Event, Settled, Waiting
 from broadcaster.engine.stop import Stop
 from broadcaster.errors import AccountRefused, Halted
-from broadcaster.job.model import Api, Limits, Safety
+from broadcaster.job.model import Safety
+from broadcaster.tracking.watching import Watch
 
 
 def watch(heard: Recorder | None = None, *, count: int = 10, share: float = 0.1, largest: int = 1) -> Watch:
-    settings = Settings(limits=Limits(), safety=Safety(halt_count=count, halt_share=share), api=Api())
-    return Watch(settings=settings, stop=Stop(), largest=largest, observe=heard or Recorder())
+    safety = Safety(halt_count=count, halt_share=share)
+    return Watch(safety=safety, stop=Stop(), largest=largest, observe=heard or Recorder())
 
 
 def hear(watching: Watch, *events: Event) -> None:

@@ -13,7 +13,7 @@ from broadcaster.core.pacing import Limit, Source
 from broadcaster.core.tally import Ahead
 from broadcaster.core.values import Tally
 from broadcaster.core.words import Steering
-from broadcaster.engine.ports import Noticed, Ordered, Settled, Waiting
+from broadcaster.engine.ports import Concluding, Noticed, Ordered, Settled, Waiting
 
 
 def limit(requests: int | None = 200, messages: int | None = None, source: str = "default") -> Limit:
@@ -221,3 +221,15 @@ def test_a_short_run_claims_no_average(show: Show) -> None:
     show.send(0.9)
 
     assert show.watcher.ended() == "sent in less than a second"
+
+
+def test_writing_files_afterwards_is_told_and_is_not_counted_as_sending(show: Show) -> None:
+    show.send(60)
+    show.watcher(Concluding())
+    told = show.watcher.ended()
+    show.clock.step(600)
+
+    assert show.pace == "nothing more is sent; writing the manifest and the report"
+    assert told is not None
+    assert told.startswith("sent in 60 s")
+    assert show.watcher.ended() == told

@@ -1,6 +1,7 @@
 import pytest
 
-from broadcaster.core.halt import must_halt
+from broadcaster.core.halt import must_halt, stopped_by
+from broadcaster.core.remedy import Cause
 
 
 @pytest.mark.parametrize(
@@ -32,3 +33,24 @@ def test_a_run_halts_when_count_and_share_are_both_passed_over_enough_deliveries
         must_halt(rejected=rejected, settled=settled, largest_batch=largest, halt_count=count, halt_share=share)
         is halts
     )
+
+
+@pytest.mark.parametrize(
+    ("causes", "told", "expected"),
+    [
+        pytest.param({}, 100, None, id="nothing went wrong"),
+        pytest.param({Cause.MONEY: 3}, 3, Cause.MONEY, id="three, and nothing else is known"),
+        pytest.param({Cause.MONEY: 2}, 2, None, id="two are chance"),
+        pytest.param({Cause.MONEY: 3}, 29, Cause.MONEY, id="over a tenth"),
+        pytest.param({Cause.MONEY: 3}, 30, None, id="a tenth, not over it"),
+        pytest.param({Cause.TEMPLATE: 5}, 20, Cause.TEMPLATE, id="the template"),
+        pytest.param({Cause.SENDER: 5}, 20, Cause.SENDER, id="the sender"),
+        pytest.param({Cause.ACCOUNT: 5}, 20, Cause.ACCOUNT, id="blocked without a word"),
+        pytest.param({Cause.DELIVERY: 50, Cause.CONSENT: 50}, 100, None, id="people's own reasons"),
+        pytest.param({Cause.SENDER: 3, Cause.MONEY: 9}, 20, Cause.MONEY, id="the most frequent"),
+    ],
+)
+def test_a_few_messages_that_the_account_stops_are_enough(
+    causes: dict[Cause, int], told: int, expected: Cause | None
+) -> None:
+    assert stopped_by(causes, told=told) is expected

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from broadcaster.core.keys import idempotency_key
+from broadcaster.core.keys import idempotency_key, is_key_of
 from broadcaster.core.values import Scope
 from broadcaster.core.words import Mode
 
@@ -42,6 +42,34 @@ GOLDEN = {
 @pytest.mark.parametrize(("scope", "body", "key"), GOLDEN.values(), ids=GOLDEN)
 def test_the_key_of_format_f1_is_for_ever(scope: Scope, body: bytes, key: str) -> None:
     assert idempotency_key(body, scope=scope) == key
+
+
+@pytest.mark.parametrize(("scope", "body", "key"), GOLDEN.values(), ids=GOLDEN)
+def test_a_key_is_known_as_that_of_its_request_and_of_no_other(scope: Scope, body: bytes, key: str) -> None:
+    assert is_key_of(key, body, scope=scope)
+    assert not is_key_of(key, body + b" ", scope=scope)
+    assert not is_key_of(key, body, scope=replace(scope, campaign="another"))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("f1-", id="no letters"),
+        pytest.param("zlpx5qtop2paohi725kaag5kykm7gu54kzqyk6tx", id="no format"),
+        pytest.param("f2-zlpx5qtop2paohi725kaag5kykm7gu54kzqyk6tx", id="another format"),
+        pytest.param("f1-zlpx5qtop2paohi725kaag5kykm7gu54kzqyk6t", id="too short"),
+        pytest.param("f1-zlpx5qtop2paohi725kaag5kykm7gu54kzqyk6txa", id="too long"),
+        pytest.param("f1-zlpx5qtop2paohi725kaag5kykm7gu54kzqyk6ty", id="the last letter is another"),
+        pytest.param("f1-ZLPX5QTOP2PAOHI725KAAG5KYKM7GU54KZQYK6TX", id="capitals"),
+        pytest.param("f1-zlpx5qtop2paohi725Aaag5kykm7gu54kzqyk6tx", id="a capital that stands for the same digit"),
+        pytest.param("f1-zlpx5qtop2paohi725k_ag5kykm7gu54kzqyk6tx", id="an underscore, which numbers may have"),
+        pytest.param("f1-zlpx5qtop2paohi725k0ag5kykm7gu54kzqyk6tx", id="a digit that keys do not have"),
+        pytest.param("f1-zlpx5qtop2paohi725k\u0663ag5kykm7gu54kzqyk6tx", id="a digit of another script"),
+    ],
+)
+def test_what_is_not_the_key_is_not_taken_for_it(key: str) -> None:
+    assert not is_key_of(key, BODY, scope=LIVE)
 
 
 def test_no_two_scopes_share_a_key() -> None:

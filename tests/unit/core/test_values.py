@@ -28,7 +28,11 @@ def test_a_systems_reading_is_an_instant_with_both_clocks_or_with_the_wall_only(
 
 def test_values_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
-        NOW.wall_us = 2  # type: ignore[misc]  # that is what is tested
+        Tally().accepted = 1  # type: ignore[misc]  # that is what is tested
+
+
+def test_values_made_for_each_request_can_be_members_of_a_set_like_the_others() -> None:
+    assert {NOW, Instant(wall_us=1), Instant(wall_us=2)} == {NOW, Instant(wall_us=2)}
 
 
 @pytest.mark.parametrize(

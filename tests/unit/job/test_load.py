@@ -99,6 +99,7 @@ ONE_MISTAKE = [
     ("a switch for a number", values(limits={"concurrency": True}), "limits.concurrency: true is not allowed"),
     ("too fast", values(limits={"requests_per_minute": 100_001}), "limits.requests_per_minute: 100001 is not"),
     ("a cost without a price", values(limits={"max_cost": 5.0}), "limits.max_cost: needs price_per_message"),
+    ("a canary that is half of the list", values(safety={"canary": 1001}), "safety.canary: 1001 is not allowed; it is"),
     ("a share above one", values(safety={"halt_share": 1.5}), "safety.halt_share: 1.5 is not allowed; it is a number"),
     ("a share that is no number", values(safety={"halt_share": float("nan")}), "safety.halt_share: "),
     (
@@ -159,7 +160,27 @@ ONE_MISTAKE = [
     ),
     ("stages without a time", values(schedule={"staged": True}), "schedule.staged: needs send_at or send_at_local"),
     ("stages that are a word", values(schedule={"staged": "yes"}), 'schedule.staged: "yes" is not allowed; it is true'),
-    ("a canary", values(safety={"canary": 5}), "safety.canary: not available in this version"),
+    # a canary whose fate nobody could learn in time
+    (
+        "a canary among contacts",
+        {k: v for k, v in values(kind="contacts", safety={"canary": 5}).items() if k != "message"},
+        "safety.canary: contacts are created, nobody is messaged",
+    ),
+    (
+        "a canary without message ids",
+        values(api={"version": "v1"}, safety={"canary": 5}),
+        'safety.canary: version "v1" of the API names no messages',
+    ),
+    (
+        "a canary that the API holds",
+        values(schedule={"send_at": "2026-12-01T09:00Z"}, safety={"canary": 5}),
+        "safety.canary: the API holds these messages until their send time",
+    ),
+    (
+        "a canary that a window holds",
+        values(schedule={"window": "09:00-20:00"}, safety={"canary": 5}),
+        "safety.canary: the API holds these messages until their send time",
+    ),
     (
         "an address to tell without encryption",
         values(notify={"url": "http://x.example/secret"}),
@@ -219,6 +240,15 @@ def test_all_mistakes_are_told_at_once() -> None:
         "limits.batch_size",
         "safety",
     ]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [{"window": "09:00-20:00", "hold": "run"}, {"not_after": "2026-12-01T09:00Z"}],
+    ids=["the run waits for its window", "only an end"],
+)
+def test_a_canary_may_go_before_what_is_sent_at_once(schedule: dict[str, Any]) -> None:
+    assert make(values(schedule=schedule, safety={"canary": 5})).safety.canary == 5
 
 
 def test_the_defaults_are_those_of_the_design() -> None:

@@ -1,7 +1,9 @@
 """The walk in front of the judge: what it must decide, what it must leave, and how it does without its automaton."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -353,6 +355,29 @@ def test_a_damaged_file_is_built_anew(builds: list[str], tmp_path: Path, damage:
     assert Shelf(path).walker(50_000) is not None
     assert builds == ["one", "one"]
     assert cache.load(path) is not None
+
+
+def test_a_second_thread_waits_for_what_the_first_is_reading(
+    builds: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "automaton.npz"
+    Shelf(path).walker(50_000)
+    shelf, reading, other_asks = Shelf(path), Event(), Event()
+
+    def slow(where: Path) -> Automaton | None:
+        reading.set()
+        assert not other_asks.wait(0.2)  # it cannot get as far while this one reads
+        return cache.load(where)
+
+    monkeypatch.setattr("broadcaster.phones.shelf.load", slow)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(shelf.walker, 50_000)
+        assert reading.wait(10)
+        second = threads.submit(shelf.walker, 50_000)
+        second.add_done_callback(lambda _: other_asks.set())
+
+    assert first.result() is second.result() is not None
+    assert builds == ["one"]
 
 
 def test_arrays_that_do_not_fit_their_checksum_are_not_believed(automaton: Automaton, tmp_path: Path) -> None:

@@ -200,8 +200,8 @@ def test_the_axis_ends_at_a_round_number(largest: int, top: int) -> None:
 SENTENCES = {
     "Planned: 1,200 recipients, 12 rows excluded": told("planned", recipients=1200, excluded=12),
     "Started: 1,200 to send": told("started", pending=1200),
-    "Waiting: BUSINESS_002": told("waiting", code="BUSINESS_002", times=1),
-    "Waiting: BUSINESS_002, 30 times": told("waiting", code="BUSINESS_002", times=30),
+    "Waiting: the API asks for fewer requests (BUSINESS_002)": told("waiting", code="BUSINESS_002", times=1),
+    "Waiting: INTERNAL_001, 30 times": told("waiting", code="INTERNAL_001", times=30),
     "Paused": told("paused"),
     "Goes on": told("going"),
     "Limit: 50 requests a minute": told("rate", limit=50),
