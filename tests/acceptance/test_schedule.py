@@ -263,3 +263,18 @@ def test_who_was_refused_is_retried_for_the_same_time(cli: Cli) -> None:
             assert set(scheduled(sim).values()) == {datetime.fromisoformat(at)}
             once(sim.messages())
     assert len(json.loads((cli.home / RUN / "plan-1.json").read_text())["times"]) == 1
+
+
+def test_a_canary_goes_first_where_the_run_itself_waits_for_its_window(cli: Cli) -> None:
+    with Simulator(key=KEY, lifecycle_speed=1000) as sim:
+        cli.use(sim)
+        people(cli)
+        cli.job(schedule={"window": "Mon-Sun 00:00-24:00", "hold": "run"}, safety={"canary": 3, "canary_wait": "60s"})
+        ended = cli("run", "job.toml", "--yes")
+        assert ended.code == 0, ended.stderr
+        assert "the run waits while it is shut" in ended.stderr
+        assert "canary: 3 sent" in ended.stderr
+        assert "the others are messaged now" in ended.stderr
+        sizes = Counter(each["request_id"] for each in sim.messages())
+        assert list(sizes.values()) == [3, len(CLOCKS) - 3]
+        once(sim.messages())
