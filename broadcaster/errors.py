@@ -11,6 +11,7 @@
     │  ├─ CountUnexpected
     │  ├─ BalanceExhausted
     │  ├─ CanaryFailed            what became of the first messages speaks against sending the rest
+    │  ├─ ScheduleStale           not_after has passed
     │  └─ ContractBroken          an answer that contradicts what was asked
     ├─ ListUnusable          65   the list cannot be read, or nobody on it can be messaged
     ├─ StoreError            74   disk, journal, or a difference that ``verify`` found
@@ -19,6 +20,7 @@
     ├─ StoppedEarly          75   ``resume`` goes on
     │  ├─ RunLocked
     │  ├─ RunPaused
+    │  ├─ WindowShut
     │  └─ Unreachable
     ├─ AccountRefused        77   key or account
     └─ BelongsToAnother      78   run directory, campaign, plan, account, mode or format
@@ -118,6 +120,12 @@ class ContractBroken(Halted):
     code = "contract_broken"
 
 
+class ScheduleStale(Halted):
+    """It is too late for the schedule; nothing more goes out."""
+
+    code = "schedule_stale"
+
+
 class ListUnusable(BroadcasterError):
     """The list cannot be read, or nobody on it can be messaged."""
 
@@ -161,6 +169,16 @@ class RunPaused(StoppedEarly):
     """The run is paused; nothing is sent until somebody lets it go on."""
 
     code = "paused"
+
+
+class WindowShut(StoppedEarly):
+    """The job's window is shut; the run goes on when it opens. ``until`` is when that is, by the job's clock."""
+
+    code = "window_shut"
+
+    def __init__(self, sentence: str | None = None, *, until: str | None = None) -> None:
+        super().__init__(sentence)
+        self.until = until
 
 
 class Unreachable(StoppedEarly):

@@ -87,7 +87,8 @@ async def run(
         if not has_work(plan):
             return conclude(plan)
         environment = os.environ if environ is None else environ
-        with access(Mode(plan.head.mode), environment, state=plan.run_dir.simulator) as to:
+        legacy = plan.head.asked.is_legacy
+        with access(Mode(plan.head.mode), environment, state=plan.run_dir.simulator, legacy=legacy) as to:
             return await deliver(
                 plan,
                 to=to,

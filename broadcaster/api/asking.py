@@ -42,7 +42,19 @@ async def find(send: Sending, path: str) -> Reply | Heard:
     Raises:
         AccountRefused, Unreachable: as :func:`get`.
     """
-    result = await send(Request(method="GET", path=path))
+    return _decided(await send(Request(method="GET", path=path)))
+
+
+async def change(send: Sending, path: str) -> Reply | Heard:
+    """Ask for a change that may be asked for again and again; return as :func:`find`.
+
+    Raises:
+        AccountRefused, Unreachable: as :func:`get`.
+    """
+    return _decided(await send(Request(method="POST", path=path)))
+
+
+def _decided(result: Reply | Lost | Unsent) -> Reply | Heard:
     if not isinstance(result, Reply):
         raise Unreachable(f"The API does not answer ({result.reason}).")
     if 200 <= result.status < 300:  # noqa: PLR2004 - the success class

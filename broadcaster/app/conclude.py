@@ -4,15 +4,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from broadcaster.core.timetable import RETIMED
 from broadcaster.core.values import Tally
 from broadcaster.core.words import State
 from broadcaster.engine.record import EARLIER_LAUNCH
-from broadcaster.errors import BroadcasterError, DifferenceFound, ExitCode
+from broadcaster.errors import BroadcasterError, DifferenceFound, ExitCode, WindowShut
 from broadcaster.lists.read import ListSource, open_list
 from broadcaster.store.exports import write_exports, write_summary
 from broadcaster.store.facts import Facts, tally
 from broadcaster.store.files import digest
-from broadcaster.store.manifest import build_manifest, clashes_if_current, count_deliveries
+from broadcaster.store.manifest import build_manifest, clashes_if_current, count_deliveries, count_opt_outs
 from broadcaster.store.plan import Plan
 
 
@@ -51,7 +52,9 @@ def conclude(plan: Plan, *, because: BroadcasterError | None = None, examples: b
     counts = tally(plan, facts)
     code = exit_code(counts, because=because)
     summary = _summarise(plan, facts, counts, code=code, because=because)
-    summary["receipts"] = count_deliveries(plan.run_dir.manifest)
+    summary["receipts"] = count_deliveries(plan.run_dir.manifest) if plan.head.asked.sends_messages else {}
+    if plan.head.asked.takes_opt_outs:
+        summary["opted_out"] = count_opt_outs(plan.run_dir.manifest)
     phone = plan.head.identity["recipients"]["phone"]
     write_exports(
         plan.run_dir,
@@ -122,16 +125,18 @@ def _summarise(
     for (state, word), count in facts.settled.by_code().items():
         if word == EARLIER_LAUNCH:
             earlier += count
-        elif state in {State.REJECTED, State.SPLIT}:
+        elif state in {State.REJECTED, State.SPLIT} and word != RETIMED:
             refusals[word] = refusals.get(word, 0) + count
     return {
         "campaign": plan.head.campaign,
         "mode": plan.head.mode,
+        "operation": plan.head.asked.name,
         "run_dir": str(plan.run_dir.path),
         "complete": not (counts.pending or counts.in_doubt),
         "exit_code": int(code),
         "stopped_by": because.code if because else None,
         "why": because.sentence if because else None,
+        **({"come_back_at": because.until} if isinstance(because, WindowShut) else {}),
         "rows": plan.rows,
         "recipients": plan.recipients,
         "deliveries": {

@@ -4,7 +4,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 
@@ -16,8 +16,9 @@ from broadcaster.core.control import Order, followed
 from broadcaster.core.doubt import MARGIN_SHARE
 from broadcaster.core.sizes import most_row_bytes
 from broadcaster.core.tally import Ahead
+from broadcaster.core.timetable import Hold, Timetable
 from broadcaster.core.values import Batch, Decided, Tally
-from broadcaster.core.words import Channel, Mode, On5xx, Waiver
+from broadcaster.core.words import Channel, Mode, On5xx, Repeat, Waiver
 from broadcaster.engine.control import Helm, steered
 from broadcaster.engine.ports import Concluding, Event, Noticed, Observe
 from broadcaster.engine.run import execute
@@ -27,12 +28,14 @@ from broadcaster.engine.work import Task
 from broadcaster.errors import (
     BelongsToAnother,
     BroadcasterError,
+    ScheduleStale,
     StoppedEarly,
     StoreError,
     TemplateUnusable,
+    WindowShut,
 )
-from broadcaster.job.model import Api, Limits, Notify, Safety
-from broadcaster.operations import OPERATIONS
+from broadcaster.job.model import Api, Limits, Notify, Safety, Schedule
+from broadcaster.planning.timing import check_times, timetable
 from broadcaster.store import account
 from broadcaster.store.canary import Gate, closed_gates
 from broadcaster.store.control import read_control, require_going
@@ -51,7 +54,7 @@ _FEW = 256  # batches that are decoded at a time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How to send: the limits, safety and api tables of the job, or of the plan when there is no job at hand.
+    """How to send, and when: as the job says, or the plan when there is no job at hand.
 
     ``skip_canary`` names who decided that nobody waits for the canary any more.
     """
@@ -61,10 +64,12 @@ class Settings:
     api: Api
     notify_url: str = ""
     preflight: bool = True
+    timetable: Timetable = field(default_factory=Timetable)
+    wait: bool = True  # while the window is shut
     skip_canary: str | None = None
 
     @classmethod
-    def of(cls, head: Head, *, preflight: bool, skip_canary: str | None = None) -> "Settings":
+    def of(cls, head: Head, *, preflight: bool, wait: bool = True, skip_canary: str | None = None) -> "Settings":
         """Return what the plan remembers."""
         return cls(
             limits=Limits.model_validate(head.limits),
@@ -72,19 +77,22 @@ class Settings:
             api=Api.model_validate(head.api),
             notify_url=Notify.model_validate(head.notify).url,
             preflight=preflight,
+            timetable=timetable(head.schedule),
+            wait=wait,
             skip_canary=skip_canary,
         )
 
     def unpaced(self) -> "Settings":
-        """Return the same without any rate limit."""
+        """Return the same without any rate limit, and at any hour."""
         limits = self.limits.model_copy(update={"requests_per_minute": 0, "messages_per_minute": 0})
-        return replace(self, limits=limits)
+        return replace(self, limits=limits, timetable=replace(self.timetable, hold=Hold.API))
 
 
 def has_work(plan: Plan) -> bool:
     """Whether anything is left that a run may send: nothing of it needs the network."""
     facts = Facts.read(plan, whole=False)
-    return bool(facts.claims) or bool(unsettled(plan, facts).any()) or bool(open_children(facts))
+    repeated = bool(facts.claims) and plan.head.asked.repeat is not Repeat.NEVER
+    return repeated or bool(unsettled(plan, facts).any()) or bool(open_children(facts))
 
 
 async def deliver(
@@ -172,6 +180,7 @@ async def _send(
 ) -> None:
     clock = SystemClock()
     head, limits, api = plan.head, settings.limits, settings.api
+    operation = head.asked
     largest = max(part.head.heaviest for part in plan.parts)
     watch = Watch(safety=settings.safety, stop=stop, largest=largest, observe=observe, where=plan.run_dir.path)
     opened = line(
@@ -184,32 +193,37 @@ async def _send(
         observe=observe,
     )
     require_going(plan.run_dir)
+    _require_hours(plan, settings)
     with JournalWriter(plan.run_dir.journal, version=VERSION) as journal, on_signals(stop):
         async with opened as api_line:
             server_us = await _identify(plan, to, api_line, journal)
-            if settings.preflight:
+            if settings.preflight and operation.sends_messages and operation.looks_ahead:
                 await _check_template(head, plan.channels, api_line)
             if stop.draining:
                 return
             facts = Facts.read(plan, whole=False)
             launch = _launch(plan)
-            account.register(launch, now_us=wall_us(), window_s=api.idempotency_window * (1 - MARGIN_SHARE))
+            # Where no key protects, a second directory is never let in.
+            window_s = 0.0 if operation.repeat is Repeat.NEVER else api.idempotency_window * (1 - MARGIN_SHARE)
+            account.register(launch, now_us=wall_us(), window_s=window_s)
             journal.before_parts = partial(account.mark_divided, launch)
             known = tally(plan, facts)
             watch.accepted, watch.rejected = known.accepted, known.rejected
             begin(known, api_line, ahead(plan, facts, counts=known))
             terms = Terms(
                 message=head.message,
-                operation=OPERATIONS[head.operation],
+                operation=operation,
                 window_s=api.idempotency_window,
                 margin_s=api.idempotency_window * MARGIN_SHARE,
                 give_up_after_s=settings.safety.give_up_after,
                 on_5xx=On5xx(settings.safety.on_5xx),
+                timetable=settings.timetable,
+                patient=settings.wait,
                 row_bytes=most_row_bytes(auto=plan.channels == (Channel.AUTO,), text=head.text),
             )
             answer_row = _measured(plan, facts)
             helm = _helm(plan, api_line, journal, observe=watch, clock=clock)
-            feedback = Feedback(plan.run_dir, OPERATIONS[head.operation])
+            feedback = Feedback(plan.run_dir, operation)
             gates = await _gates(plan, facts, journal, settings, observe=watch)
             async with steered(helm), watched(watch, feedback.look, clock=clock):
                 while True:
@@ -232,6 +246,8 @@ async def _send(
                     )
                     answer_row = shared.largest_answer_row
                     if not shared.postponed or answer_row is None:
+                        if shared.stale:
+                            raise ScheduleStale(_left_over(shared.stale))
                         if not gates or stop.draining:
                             return
                         await await_canary(
@@ -245,6 +261,29 @@ async def _send(
                         )
                         gates = ()
                     facts = Facts.read(plan, whole=False)  # what was postponed can be judged now
+
+
+def _require_hours(plan: Plan, settings: Settings) -> None:
+    """Refuse to begin at a time at which nothing may go out.
+
+    Raises:
+        ScheduleStale: it is too late for all of it.
+        WindowShut: the run is not to wait until the window opens.
+        ConfigError: a send time is farther ahead than the API takes it.
+    """
+    table, now_us = settings.timetable, wall_us()
+    if table.is_stale(now_us):
+        raise ScheduleStale("schedule.not_after has passed; nothing more goes out")
+    opens_us = table.shut_until_us(now_us)
+    if opens_us is not None and not settings.wait:
+        until = table.clock(opens_us)
+        raise WindowShut(f"the window ({table.text}) is shut until {until}; come back then", until=until)
+    times = [each for part in plan.parts for each in part.head.times]
+    check_times(times, schedule=Schedule(), now_us=now_us, fresh=False)
+
+
+def _left_over(deliveries: int) -> str:
+    return f"for {deliveries:,} deliveries the next time that suits is after schedule.not_after; they stay pending"
 
 
 async def _gates(
@@ -288,10 +327,14 @@ def _helm(plan: Plan, api_line: Line, journal: JournalWriter, *, observe: Observ
 
 
 async def _identify(plan: Plan, to: Access, api_line: Line, journal: JournalWriter) -> int | None:
-    """Ask whose key it is, first and alone; refuse another account than the journal's. Return the API's time."""
-    who = await lookups.me(api_line.ask)
-    api_line.belongs_to(who.id)
-    fingerprint = account.fingerprint(base_url=to.identity, account_id=who.id, profile=to.profile)
+    """Ask whose key it is, first and alone; refuse another account than the journal's. Return the API's time.
+
+    Where the credentials themselves say whose they are, nothing is asked and no time is told.
+    """
+    who = await lookups.me(api_line.ask) if to.account is None else None
+    account_id = who.id if who is not None else str(to.account)
+    api_line.belongs_to(account_id)
+    fingerprint = account.fingerprint(base_url=to.identity, account_id=account_id, profile=to.profile)
     with JournalReader(plan.run_dir.journal) as reader:
         known = reader.meta()
     if known.get("account", fingerprint) != fingerprint:
@@ -308,7 +351,7 @@ async def _identify(plan: Plan, to: Access, api_line: Line, journal: JournalWrit
             keys=plan.head.keys_sha256,
             run=uuid.uuid4().hex,
         )
-    return who.reply.server_us
+    return None if who is None else who.reply.server_us
 
 
 async def _check_template(head: Head, channels: Sequence[Channel], api_line: Line) -> None:

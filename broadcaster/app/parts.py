@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
+from broadcaster.api import lookups
 from broadcaster.api.client import Client
 from broadcaster.clock import Clock, SystemClock
 from broadcaster.core.pacing import Source, Standing
@@ -22,16 +23,19 @@ from broadcaster.engine.exchange import Exchange
 from broadcaster.engine.pacer import Pacer
 from broadcaster.engine.ports import Observe
 from broadcaster.engine.stop import Stop
-from broadcaster.errors import ConfigError, StoreError
-from broadcaster.job.model import Limits
-from broadcaster.job.settings import Secret, base_url, load_settings, profile_id
+from broadcaster.errors import BelongsToAnother, ConfigError, StoreError
+from broadcaster.job.model import Api, Limits
+from broadcaster.job.settings import Secret, base_url, load_settings, profile_id, sender_id
 from broadcaster.store import account
+from broadcaster.store.journal import JournalReader
+from broadcaster.store.plan import Plan
 from broadcaster.store.spend import Spend, spend_path
 
 T = TypeVar("T")
 VERSION = version("broadcaster")
 SIMULATOR_URL = "BROADCASTER_SIMULATOR_URL"  # environment: a simulator that runs already, for rehearsals
 _SIMULATED_KEY = "simulator"
+_SIMULATED_SENDER = "00000000-0000-4000-8000-000000000001"
 _START_S = 30.0  # to wait for the simulator's first line; it takes about one second
 # Read-only requests that go before the senders' own: one connection more than there are senders.
 _SPARE_CONNECTIONS = 1
@@ -46,7 +50,8 @@ class Access:
     """Which API, with which credentials.
 
     ``identity`` is the base URL as the account's fingerprint has it; ``place`` is where that account is the only one of
-    its name, so that its limit is shared.
+    its name, so that its limit is shared. ``sender`` is what the first version of the API wants besides the key, and
+    ``account`` whom the credentials belong to, where that is known without asking: that version does not tell.
     """
 
     base_url: str
@@ -54,6 +59,8 @@ class Access:
     place: str
     key: Secret
     profile: str | None
+    sender: str | None = None
+    account: str | None = None
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -61,17 +68,22 @@ class Access:
         headers = {"x-api-key": self.key.reveal()}
         if self.profile:
             headers["x-profile-id"] = self.profile
+        if self.sender:
+            headers["x-sender-id"] = self.sender
         return headers
 
 
 @contextlib.contextmanager
-def access(mode: Mode, environ: Mapping[str, str], *, state: Path | None = None) -> Iterator[Access]:
+def access(
+    mode: Mode, environ: Mapping[str, str], *, state: Path | None = None, legacy: bool = False
+) -> Iterator[Access]:
     """Yield the API to speak to: Sent's by the environment, or a simulator of our own that lives as long as the block.
 
     Args:
         mode: simulated starts the embedded simulator.
         environ: where key, address and profile come from.
         state: the simulator's file; ``None`` keeps its state in memory.
+        legacy: with the credentials of the API's first version.
 
     Raises:
         ConfigError: the environment is not usable.
@@ -79,12 +91,15 @@ def access(mode: Mode, environ: Mapping[str, str], *, state: Path | None = None)
     """
     if mode is not Mode.SIMULATED:
         settings = load_settings(environ)
+        sender = sender_id(environ) if legacy else None
         yield Access(
             base_url=settings.base_url,
             identity=settings.base_url,
             place=settings.base_url,
             key=settings.key,
             profile=settings.profile_id,
+            sender=sender,
+            account=sender,
         )
         return
     running = environ.get(SIMULATOR_URL)
@@ -96,6 +111,7 @@ def access(mode: Mode, environ: Mapping[str, str], *, state: Path | None = None)
             place=_simulated(state) if state is not None and not running else url,
             key=Secret(_SIMULATED_KEY),
             profile=profile_id(environ),
+            sender=_SIMULATED_SENDER if legacy else None,
         )
 
 
@@ -232,6 +248,37 @@ async def line(
     with contextlib.closing(spend):
         async with client:
             yield Line(send=client, ask=ask, pacer=pacer, place=to.place)
+
+
+@contextlib.asynccontextmanager
+async def line_of(plan: Plan, to: Access, *, stop: Stop, observe: Observe) -> AsyncIterator[Line]:
+    """Yield an open line to the API, which knows us as the account that the run was sent with.
+
+    Raises:
+        BelongsToAnother: the key is another account's.
+        AccountRefused, Unreachable, ContractBroken: as the API answers.
+    """
+    opened = line(
+        to,
+        limits=Limits.model_validate(plan.head.limits),
+        timeout_s=Api.model_validate(plan.head.api).timeout,
+        largest=1,
+        clock=SystemClock(),
+        stop=stop,
+        observe=observe,
+    )
+    async with opened as api_line:
+        who = await lookups.me(api_line.ask)
+        api_line.belongs_to(who.id)
+        if fingerprint_of(plan) != account.fingerprint(base_url=to.identity, account_id=who.id, profile=to.profile):
+            raise BelongsToAnother(f"{plan.run_dir.path} was sent with another account than this key's")
+        yield api_line
+
+
+def fingerprint_of(plan: Plan) -> str:
+    """Return the account that a run was sent with."""
+    with JournalReader(plan.run_dir.journal) as journal:
+        return journal.meta()["account"]
 
 
 def run_loop(main: Coroutine[Any, Any, T]) -> T:

@@ -12,16 +12,17 @@ from broadcaster.core.keys import FORMAT
 from broadcaster.core.sizes import largest_batch, utf16_length
 from broadcaster.core.values import Message, Scope
 from broadcaster.core.words import Channel, Mode
-from broadcaster.errors import ConfigError, ListUnusable
+from broadcaster.errors import ConfigError, ListUnusable, ScheduleStale
 from broadcaster.job.load import render_campaign
 from broadcaster.job.model import Job
 from broadcaster.lists.suppress import suppressed_numbers
-from broadcaster.operations import OPERATIONS
+from broadcaster.operations import OPERATIONS, operation_key
 from broadcaster.planning.followup import Known
 from broadcaster.planning.guards import check_anybody, check_counts, check_journal
 from broadcaster.planning.identity import EXTENSIBLE, identity_of, match
-from broadcaster.planning.opening import Reading, copying, read_lists
+from broadcaster.planning.opening import Reading, copying, parameters_of, read_lists
 from broadcaster.planning.pipeline import Audience, Built, Wording, build_part, discard
+from broadcaster.planning.timing import Timing, check_staged, check_times, lead_us, remembered, timetable
 from broadcaster.store.audit import require_frozen
 from broadcaster.store.facts import Facts, tally
 from broadcaster.store.head import Head, write_head
@@ -116,6 +117,7 @@ def _prepare(job: Job, ask: Ask, run_dir: RunDir, campaign: str, profile: str | 
         campaign=campaign,
         mode=ask.mode,
         profile=profile,
+        operation=_operation_key(job),
         columns=reading.columns,
         lists=reading.lists,
         suppress=reading.suppress,
@@ -127,6 +129,11 @@ def _prepare(job: Job, ask: Ask, run_dir: RunDir, campaign: str, profile: str | 
             _check_size(plan.head.excluded, plan.recipients, plan.deliveries, job, ask)
             return Prepared(plan=plan, fresh=False, chosen="")
         match(plan, identity, only=EXTENSIBLE)
+        if job.recipients.contact_id is not None:  # the plan does not say who is behind which id
+            raise ConfigError(
+                "a list of contact ids cannot be extended: two numbers may be the same contact. Plan the new rows "
+                "under another campaign name, with this run's manifest in recipients.suppress"
+            )
         return _freeze(job, ask, run_dir, campaign, profile, reading, identity, plan)
     if ask.extend:
         raise ConfigError(f"{run_dir.path} holds no plan that could be extended; run it without --extend first")
@@ -144,6 +151,9 @@ def _freeze(
     earlier: Plan | None,
 ) -> Prepared:
     part = len(earlier.parts) if earlier else 0
+    day = _day(job, ask, earlier)
+    timing = Timing(schedule=job.schedule, day=day, zone=job.timezone) if job.schedule.is_used else None
+    _require_in_time(job)
     wording = _wording(job, campaign, ask.mode, profile)
     audience = Audience(
         source=reading.source,
@@ -162,6 +172,7 @@ def _freeze(
             first_row=earlier.rows if earlier else 0,
             first_batch=earlier.batches if earlier else 0,
             known=Known.of(earlier) if earlier else Known.none(),
+            timing=timing,
         )
         if earlier is not None and not built.rows:
             discard(run_dir, part)
@@ -173,9 +184,10 @@ def _freeze(
         if not earlier:
             check_anybody(built)
             check_journal(run_dir, built)
+        _check_times(built, job, fresh=earlier is None)
         _check_size(built.excluded, before + built.recipients, messages, job, ask)
         reading = reading.kept(run_dir, part)
-        write_head(run_dir, _head(job, ask, campaign, profile, reading, identity, earlier, wording, built, part))
+        write_head(run_dir, _head(job, ask, campaign, profile, reading, identity, earlier, wording, built, part, day))
     except BaseException:
         discard(run_dir, part)
         raise
@@ -187,8 +199,17 @@ def _freeze(
     )
 
 
+def _operation_key(job: Job) -> tuple[str, str]:
+    by_contact = job.recipients.contact_id is not None
+    return operation_key(kind=job.kind, version=job.api.version, by_contact=by_contact)
+
+
 def _wording(job: Job, campaign: str, mode: Mode, profile: str | None) -> Wording:
-    operation = OPERATIONS[job.kind, job.api.version]
+    operation = OPERATIONS[_operation_key(job)]
+    if mode is Mode.SANDBOX and not operation.has_sandbox:
+        raise ConfigError('version "v1" of the API has no sandbox; --simulate sends to nobody')
+    if profile and operation.is_legacy:
+        raise ConfigError('version "v1" of the API has no profiles: unset SENT_PROFILE_ID')
     message = job.message
     body_length = max(message.body_length, utf16_length(message.text or ""))
 
@@ -222,7 +243,7 @@ def _wording(job: Job, campaign: str, mode: Mode, profile: str | None) -> Wordin
                 path=operation.path,
             ),
         ),
-        parameters=dict(message.parameters),
+        parameters=parameters_of(job),
         channels=tuple(message.channels),
         operation=operation,
         largest_batch=largest,
@@ -241,6 +262,7 @@ def _head(
     wording: Wording,
     built: Built,
     part: int,
+    day: date,
 ) -> Head:
     return Head(
         format=FORMAT,
@@ -251,7 +273,7 @@ def _head(
         generation=_FIRST_GENERATION,
         mode=str(ask.mode),
         profile=profile,
-        operation=(job.kind, job.api.version),
+        operation=_operation_key(job),
         template_id=job.message.template_id,
         template_name=job.message.template_name,
         text=job.message.text,
@@ -286,8 +308,30 @@ def _head(
         canary=built.canary,
         canary_batches=built.canary_batches,
         notify=job.notify.model_dump(mode="json"),
-        day=(ask.day or today(job.timezone)).isoformat() if "{date}" in job.campaign else None,
+        schedule=remembered(job.schedule, zone=job.timezone),
+        times=built.times,
+        zones=built.zones,
+        day=day.isoformat() if "{date}" in job.campaign or job.schedule.is_used else None,
     )
+
+
+def _day(job: Job, ask: Ask, earlier: Plan | None) -> date:
+    """Return the logical date: of a plan that is extended, its own."""
+    if earlier is not None and earlier.head.day is not None:
+        return date.fromisoformat(earlier.head.day)
+    return ask.day or today(job.timezone)
+
+
+def _require_in_time(job: Job) -> None:
+    """Refuse to plan what must not go out any more."""
+    if timetable(remembered(job.schedule, zone=job.timezone)).is_stale(wall_us()):
+        raise ScheduleStale(f"schedule.not_after ({job.schedule.not_after}) has passed; nothing was planned")
+
+
+def _check_times(built: Built, job: Job, *, fresh: bool) -> None:
+    check_times(list(built.times), schedule=job.schedule, now_us=wall_us(), fresh=fresh)
+    if fresh and job.schedule.staged:
+        check_staged(built.times, lead_us=lead_us(built.batches, built.deliveries, job.limits), now_us=wall_us())
 
 
 def _limits(job: Job) -> dict[str, Any]:

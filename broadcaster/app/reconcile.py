@@ -10,9 +10,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from broadcaster.api import lookups
-from broadcaster.app.parts import VERSION, Access, Line, line
-from broadcaster.clock import SystemClock, wall_us
+from broadcaster.app.parts import VERSION, Access, fingerprint_of, line_of
+from broadcaster.clock import wall_us
 from broadcaster.core.receipts import Receipt
 from broadcaster.core.resolution import Doubted
 from broadcaster.core.sizes import duration_s
@@ -20,20 +19,18 @@ from broadcaster.core.values import Evidence, Outcome
 from broadcaster.core.words import Mode, State
 from broadcaster.engine.ports import Observe
 from broadcaster.engine.stop import Stop, on_signals
-from broadcaster.errors import BelongsToAnother, BroadcasterError, StoppedEarly
-from broadcaster.job.model import Api, Limits
-from broadcaster.store import account
+from broadcaster.errors import StoppedEarly
+from broadcaster.job.model import Limits
 from broadcaster.store.deliveries import open_messages
 from broadcaster.store.doubts import deliveries_in_doubt
 from broadcaster.store.facts import PROVED, Facts
 from broadcaster.store.head import Head
 from broadcaster.store.journal import JournalReader
-from broadcaster.store.known import message_ids
+from broadcaster.store.known import ids_of_account
 from broadcaster.store.plan import Plan
 from broadcaster.store.polls import note_polls
 from broadcaster.store.receiptfile import NAME
 from broadcaster.store.receipts import ReceiptsWriter
-from broadcaster.store.rundir import RunDir
 from broadcaster.store.writer import JournalWriter
 from broadcaster.tracking.evidence import EARLY_US, Doubt, Found
 from broadcaster.tracking.polling import Keep, Polled, poll
@@ -90,8 +87,8 @@ async def settle(plan: Plan, *, to: Access, observe: Observe, progress: Callable
         return Reconciled(found=Found())
     stop = Stop()
     with on_signals(stop):
-        async with _asking(plan, to, stop=stop, observe=observe) as api_line:
-            known, unread = _known_ids(plan, facts, _fingerprint(plan))
+        async with line_of(plan, to, stop=stop, observe=observe) as api_line:
+            known, unread = ids_of_account(plan, facts, fingerprint_of(plan))
             found = await look_up(_doubts(plan.head, doubted), ask=api_line.ask, known_ids=known, observe=progress)
         with JournalWriter(plan.run_dir.journal, version=VERSION) as journal:
             if found.evidence:
@@ -141,7 +138,7 @@ async def ask_after(
         progress(so_far)
 
     with on_signals(stop), ReceiptsWriter(plan.run_dir.path / NAME) as writer:
-        async with _asking(plan, to, stop=stop, observe=observe) as api_line, _kept(plan, writer) as keep:
+        async with line_of(plan, to, stop=stop, observe=observe) as api_line, _kept(plan, writer) as keep:
             newest_us, oldest_us = _times(plan)
 
             async def ask() -> None:
@@ -188,26 +185,6 @@ async def _kept(plan: Plan, writer: ReceiptsWriter) -> AsyncGenerator[Keep, None
         await note(at_least=1)
 
 
-@asynccontextmanager
-async def _asking(plan: Plan, to: Access, *, stop: Stop, observe: Observe) -> AsyncGenerator[Line, None]:
-    """Yield an open line to the API, which knows us as the account that the run was sent with."""
-    opened = line(
-        to,
-        limits=Limits.model_validate(plan.head.limits),
-        timeout_s=Api.model_validate(plan.head.api).timeout,
-        largest=1,
-        clock=SystemClock(),
-        stop=stop,
-        observe=observe,
-    )
-    async with opened as api_line:
-        who = await lookups.me(api_line.ask)
-        api_line.belongs_to(who.id)
-        if _fingerprint(plan) != account.fingerprint(base_url=to.identity, account_id=who.id, profile=to.profile):
-            raise BelongsToAnother(f"{plan.run_dir.path} was sent with another account than this key's")
-        yield api_line
-
-
 def _outlook(plan: Plan, limits: Limits, *, count: int, limit: int | None) -> Outlook:
     requests = count if limit is None else min(limit, count)
     per_minute = limits.requests_per_minute
@@ -226,26 +203,6 @@ def _times(plan: Plan) -> tuple[int, int]:
         first_us, last_us = journal.first_claim_us() or 0, journal.last_settled_us()
     ended_us = wall_us() if last_us is None or plan.run_dir.is_in_use() else last_us
     return ended_us + _LATE_US, first_us - EARLY_US
-
-
-def _fingerprint(plan: Plan) -> str:
-    with JournalReader(plan.run_dir.journal) as journal:
-        return journal.meta()["account"]
-
-
-def _known_ids(plan: Plan, facts: Facts, fingerprint: str) -> tuple[set[str], tuple[str, ...]]:
-    """Return the ids that this user's journals explain, and the runs whose journals cannot be read."""
-    known, unread = set(message_ids(plan, facts)), []
-    here = plan.run_dir.path.resolve()
-    for path in account.run_dirs(fingerprint):
-        if path == here:
-            continue
-        try:
-            other = Plan.open(RunDir(path))
-            known.update(message_ids(other, Facts.read(other)))
-        except (BroadcasterError, OSError):  # moved, removed, purged: the person is told
-            unread.append(str(path))
-    return known, tuple(unread)
 
 
 def _doubts(head: Head, doubted: list[Doubted]) -> list[Doubt]:

@@ -28,10 +28,14 @@ from broadcaster.store.writer import JournalWriter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """A batch in doubt, and whether its own key still protects a repeat (``refusal`` says why not)."""
+    """A batch in doubt, and whether its own key still protects a repeat (``refusal`` says why not).
+
+    ``can_be_found``: the API shows messages, so that a look-up may find it.
+    """
 
     doubted: Doubted
     refusal: str
+    can_be_found: bool = True
 
     @property
     def is_protected(self) -> bool:
@@ -66,7 +70,7 @@ def open_doubts(plan: Plan) -> list[Known]:
                 margin_s=api.idempotency_window * MARGIN_SHARE,
                 repeat=OPERATIONS[plan.head.operation].repeat,
             ).reason
-        known.append(Known(doubted=doubted, refusal=refusal))
+        known.append(Known(doubted=doubted, refusal=refusal, can_be_found=plan.head.asked.gives_ids))
     return known
 
 

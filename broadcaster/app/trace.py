@@ -10,7 +10,7 @@ from pathlib import Path
 
 from broadcaster.clock import wall_us
 from broadcaster.core.receipts import DeliveryState, Receipt, is_over, merge_status
-from broadcaster.core.words import Channel, Status
+from broadcaster.core.words import Channel, Repeat, Status
 from broadcaster.errors import ConfigError
 from broadcaster.phones import mask, parse_number
 from broadcaster.planning.preview import place
@@ -63,12 +63,18 @@ class Traced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """The rows found. ``holder`` is the process that is working on the run now."""
+    """The rows found.
+
+    ``holder`` is the process that is working on the run now. ``creates``: contacts are created, and nobody is messaged.
+    ``keyed``: the API was told the requests' keys.
+    """
 
     campaign: str
     mode: str
     holder: str | None
     rows: tuple[Traced, ...]
+    creates: bool = False
+    keyed: bool = True
 
 
 def trace(path: Path, asked: Asked) -> Trace:
@@ -90,6 +96,8 @@ def trace(path: Path, asked: Asked) -> Trace:
         mode=plan.head.mode,
         holder=plan.run_dir.holder() if plan.run_dir.is_in_use() else None,
         rows=tuple(_traced(plan, row, asked, number, receipts, now_us=now_us) for row in rows),
+        creates=not plan.head.asked.sends_messages,
+        keyed=plan.head.asked.repeat is not Repeat.NEVER,
     )
 
 

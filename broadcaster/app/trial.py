@@ -15,7 +15,7 @@ from broadcaster.engine.stop import Stop
 from broadcaster.errors import BroadcasterError, ConfigError, Halted, ListUnusable, RequestRefused, Unreachable
 from broadcaster.job.load import render_campaign
 from broadcaster.job.model import Job
-from broadcaster.operations import OPERATIONS
+from broadcaster.operations import OPERATIONS, operation_key
 from broadcaster.phones import parse_number
 from broadcaster.planning.opening import Opened, copying, open_job_list
 from broadcaster.planning.render import COMPLETE
@@ -44,8 +44,14 @@ async def send_test(job: Job, *, number: str, to: Access, mode: Mode) -> Tried:
     found = parse_number(number, region=job.recipients.default_region)
     if found is None:
         raise ConfigError("--to is not a valid number; write it with its country code, such as +14155550100")
+    operation = OPERATIONS[operation_key(kind=job.kind, version=job.api.version, by_contact=False)]
+    if not operation.sends_messages:
+        raise ConfigError(
+            "the job creates contacts and has no message to test; 'broadcaster plan' shows what it would do"
+        )
+    # A number of one's own is no contact of the list.
+    job = job.model_copy(update={"recipients": job.recipients.model_copy(update={"contact_id": None})})
     parameters = _first_parameters(job)
-    operation = OPERATIONS[job.kind, job.api.version]
     message = Message(
         template_id=job.message.template_id,
         template_name=job.message.template_name,
@@ -86,6 +92,7 @@ async def send_test(job: Job, *, number: str, to: Access, mode: Mode) -> Tried:
                 heard if heard is not None else result,  # type: ignore[arg-type]  # heard is None only without a reply
                 repeat=operation.repeat,
                 doubtful=doubtful,
+                codes=operation.codes,
             )
             doubtful = doubtful or verdict.executed is Executed.UNKNOWN
             return verdict, result, heard

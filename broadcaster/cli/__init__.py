@@ -22,6 +22,7 @@ _COMMANDS = {
     "rate": "Give a run another limit of requests a minute.",
     "reconcile": "Ask the API about deliveries in doubt, and what became of the accepted ones.",
     "resolve": "List what is in doubt, or decide about it.",
+    "cancel": "Cancel messages that the API still holds.",
     "retry-failed": "Send again what definitely did not arrive, under new keys.",
     "status": "Where a run stands.",
     "trace": "Tell everything that is known about one recipient.",
@@ -31,6 +32,7 @@ _COMMANDS = {
     "purge": "Remove a finished run's personal data; keep the counts.",
     "rehearse": "Send a whole job to a simulator with faults, kill it, and prove that nobody got it twice.",
     "serve": "Receive delivery receipts as webhooks; show the runs in a browser.",
+    "contacts": "Take the account's contacts out, into a file.",
     "simulate": "Start a local Sent API to try things on.",
 }
 
@@ -78,6 +80,7 @@ class _Commands(click.Group):
                     ("SENT_DM_API_KEY", "the API key, or SENT_DM_API_KEY_FILE: a file that holds it"),
                     ("SENT_BASE_URL", "address of the API (https://api.sent.dm)"),
                     ("SENT_PROFILE_ID", "act for this profile"),
+                    ("SENT_SENDER_ID", "the sender, for version v1 of the API only"),
                     ("SENT_NOTIFY_URL", "tell this address how a run ended; signed with SENT_NOTIFY_SECRET"),
                     ("BROADCASTER_DASHBOARD_TOKEN", "what the dashboard of 'serve' asks for"),
                     ("SENT_WEBHOOK_SECRET", "signing secret of webhooks, or SENT_WEBHOOK_SECRET_FILE"),

@@ -45,7 +45,12 @@ SKIP_CANARY = click.option(
     "--skip-canary", is_flag=True, help="Do not wait for the canary any more; the decision is recorded."
 )
 _NO_PREFLIGHT = click.option("--no-preflight", is_flag=True, help="Do not look the template up first.")
-_DATE = click.option("--date", "day", type=_Day(), help="What {date} in the campaign stands for (today).")
+_NO_WAIT = click.option(
+    "--no-wait", is_flag=True, help="Exit with 75 while the job's window is shut, instead of waiting until it opens."
+)
+_DATE = click.option(
+    "--date", "day", type=_Day(), help="What {date} in the campaign stands for, and local send times are of (today)."
+)
 DELIMITER = click.option("--delimiter", help="Of a CSV file, in place of the one that is detected.")
 _NEW_DATE = click.option("--new-date", is_flag=True, help="Start today's run although an earlier date is unfinished.")
 
@@ -79,12 +84,12 @@ def planning(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def sending(function: F) -> F:
     """Add what a command that sends may be told besides."""
-    return _YES(_NO_PREFLIGHT(function))
+    return _YES(_NO_PREFLIGHT(_NO_WAIT(function)))
 
 
 def going_on(function: F) -> F:
     """Add what a command may be told that goes on with a plan."""
-    for option in (_JSON, _NO_PREFLIGHT, _EXPECT, _SANDBOX, _SIMULATE, _YES):
+    for option in (_JSON, _NO_WAIT, _NO_PREFLIGHT, _EXPECT, _SANDBOX, _SIMULATE, _YES):
         function = option(function)
     return function
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
@@ -23,6 +23,9 @@ from broadcaster.core.values import Tally
 from broadcaster.core.words import Status, Steering
 from broadcaster.engine.ports import Concluding, Event, Noticed, Ordered, Probed, Settled, Waiting
 
+if TYPE_CHECKING:
+    from broadcaster.store.plan import Plan
+
 WIDEST = 119  # columns: a line is no longer, whatever its counts
 _LINE_EVERY_S = 10.0  # where no terminal is watching
 _DRAW_EVERY_S = 0.25
@@ -33,9 +36,14 @@ _BETWEEN = " · "
 _CONCLUDING = "nothing more is sent; writing the manifest and the report"
 
 
-def pace_text(pace: tally.Pace | None) -> str:
+def things_of(plan: "Plan") -> str:
+    """Return what a run is counted in."""
+    return "messages" if plan.head.asked.sends_messages else "contacts"
+
+
+def pace_text(pace: tally.Pace | None, *, things: str = "messages") -> str:
     """Say how fast something goes; nothing when that is not known."""
-    return "" if pace is None else f"{pace.messages:,.0f} messages/min, {pace.requests:,.0f} requests/min"
+    return "" if pace is None else f"{pace.messages:,.0f} {things}/min, {pace.requests:,.0f} requests/min"
 
 
 def limit_text(limit: Limit) -> str:
@@ -65,7 +73,8 @@ def _bar_width(width: int) -> int:
 class Watcher:
     """Shows progress of the run in *run_dir* while it sends; an ``Observe``."""
 
-    def __init__(self, run_dir: Path, *, clock: Clock | None = None) -> None:
+    def __init__(self, run_dir: Path, *, things: str = "messages", clock: Clock | None = None) -> None:
+        self._things = things
         self._clock = clock or SystemClock()
         self._console = console()
         self._where = shlex.quote(str(run_dir))
@@ -209,7 +218,7 @@ class Watcher:
         )
         left = f"{duration(left_s)} left" if left_s else ""
         wait = f"the API asks to wait {duration(wait_s)}" if wait_s else ""
-        return [counts, left], [pace_text(fold.pace(now_s=now_s)), limit_text(limit), wait]
+        return [counts, left], [pace_text(fold.pace(now_s=now_s), things=self._things), limit_text(limit), wait]
 
     def _paused_text(self, order: Order) -> str:
         since = order.since(now_us=self._clock.reading()[0])
@@ -223,8 +232,9 @@ class Watcher:
         held_s, waited_s = self.held_s(now_s=now_s), self._waited_s
         paused = f", {duration(held_s)} of it paused" if held_s >= _QUICK_S else ""
         paused += f", {duration(waited_s)} of it waiting for the canary" if waited_s >= _QUICK_S else ""
-        mean = pace_text(span.mean(held_s=held_s + waited_s))
-        return f"sent in {duration(now_s - self._began_s)}{paused}" + (f", on average {mean}" if mean else "")
+        mean = pace_text(span.mean(held_s=held_s + waited_s), things=self._things)
+        verb = "sent" if self._things == "messages" else "done"
+        return f"{verb} in {duration(now_s - self._began_s)}{paused}" + (f", on average {mean}" if mean else "")
 
     # ---- in the thread ----------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from broadcaster.cli import options
-from broadcaster.errors import ExitCode, RunLocked
+from broadcaster.errors import ConfigError, ExitCode, RunLocked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +57,7 @@ def command(path: Path, *, no_poll: bool, limit: int | None, as_json: bool) -> E
 
     run_dir = RunDir(path)
     plan = Plan.open(run_dir)
+    _require_look_ups(plan, path)
     with access(Mode(plan.head.mode), os.environ, state=run_dir.simulator) as to:
         try:
             with run_dir.locked():
@@ -180,6 +181,19 @@ def _tell_doubts(done: "Reconciled", path: Path) -> None:
         )
     for other in done.unread:
         click.echo(f"The journal in {other} could not be read: its messages may have been taken for these.", err=True)
+
+
+def _require_look_ups(plan: "Plan", path: Path) -> None:
+    """Refuse a run that the API shows nothing of."""
+    if not plan.head.asked.sends_messages:
+        raise ConfigError(
+            f"{path} created contacts: no message is in doubt or on its way; 'broadcaster resume' goes on"
+        )
+    if not plan.head.asked.gives_ids:
+        raise ConfigError(
+            f'{path} was sent with version "v1" of the API, which shows no messages and names none: nothing can be '
+            f"asked. 'broadcaster resolve {path}' decides about what is in doubt"
+        )
 
 
 def _tell_polled(polled: "Polled", path: Path) -> None:

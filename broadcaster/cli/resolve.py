@@ -80,7 +80,8 @@ def _list(known: "list[Known]", path: Path) -> None:
         click.echo(f"  and {len(known) - _SHOWN:,} requests more; the manifest has every delivery", err=True)
     if any(each.is_protected for each in known):
         click.echo(f"To repeat what is protected: broadcaster resume {shlex.quote(str(path))}", err=True)
-    click.echo(f"To look for them at the API: broadcaster reconcile {shlex.quote(str(path))}", err=True)
+    if any(each.can_be_found for each in known):
+        click.echo(f"To look for them at the API: broadcaster reconcile {shlex.quote(str(path))}", err=True)
     click.echo("To decide: the same command with --resend or --skip", err=True)
 
 
@@ -90,7 +91,8 @@ def _ask(known: "list[Known]", what: Decision) -> None:
     if what is Decision.SKIP:
         question = f"Never send these {deliveries:,} again? Whoever did not get it will not get it."
     else:
-        question = f"Send again? {anew:,} of {deliveries:,} get new keys: whoever got it already gets it twice."
+        keys = "are sent without a key" if not known[0].can_be_found else "get new keys"
+        question = f"Send again? {anew:,} of {deliveries:,} {keys}: whoever got it already gets it twice."
     if not sys.stdin.isatty():
         raise ConfigError(
             "nobody can be asked here (standard input is no terminal); add --yes to decide without asking"

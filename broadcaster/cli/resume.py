@@ -20,6 +20,7 @@ def command(
     sandbox: bool,
     expect_recipients: int | None,
     no_preflight: bool,
+    no_wait: bool,
     as_json: bool,
     skip_canary: bool,
 ) -> ExitCode:
@@ -45,4 +46,11 @@ def command(
         recipients = plan.recipients
         if expect_recipients is not None and recipients != expect_recipients:
             raise CountUnexpected(f"the plan has {recipients} recipients, not {expect_recipients}; nothing was sent")
-        return resume_run(plan, yes=yes, preflight=not no_preflight, as_json=as_json, skip_canary=skip_canary)
+        return resume_run(
+            plan,
+            yes=yes,
+            preflight=not no_preflight,
+            wait=not no_wait,
+            as_json=as_json,
+            skip_canary=skip_canary,
+        )

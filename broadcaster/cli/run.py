@@ -27,6 +27,7 @@ def command(
     ask: "Ask",
     as_json: bool,
     no_preflight: bool,
+    no_wait: bool,
     yes: bool,
     skip_canary: bool,
 ) -> ExitCode:
@@ -43,5 +44,12 @@ def command(
 
     job = load_job(job_file, flags={"recipients.delimiter": delimiter})
     return start(
-        job, ask, dry_run=dry_run, yes=yes, preflight=not no_preflight, as_json=as_json, skip_canary=skip_canary
+        job,
+        ask,
+        dry_run=dry_run,
+        yes=yes,
+        preflight=not no_preflight,
+        wait=not no_wait,
+        as_json=as_json,
+        skip_canary=skip_canary,
     )

@@ -18,17 +18,20 @@ from broadcaster.app.deliver import Settings, deliver, has_work
 from broadcaster.app.parts import SIMULATOR_URL, access, limit_in_sight, mode_of, run_loop
 from broadcaster.app.prepare import Ask, Prepared, locate, prepare, unplan
 from broadcaster.app.retry import add_retry, choose_retry
-from broadcaster.cli.progress import Watcher
+from broadcaster.cli.progress import Watcher, things_of
 from broadcaster.cli.screen import busy, console, retry_lines, show_plan
 from broadcaster.cli.steering import refuse_paused, tell_paused
 from broadcaster.cli.who import who
-from broadcaster.core.words import Channel, Mode
+from broadcaster.core.values import Tally
+from broadcaster.core.words import Channel, Mode, Repeat
+from broadcaster.core.zones import read_us
 from broadcaster.errors import BelongsToAnother, BroadcasterError, ConfigError, ExitCode, StoppedEarly
 from broadcaster.job.load import load_job
 from broadcaster.job.model import Job, Limits
-from broadcaster.job.settings import load_settings, profile_id
+from broadcaster.job.settings import load_settings, profile_id, sender_id
 from broadcaster.planning.preview import Preview, preview
 from broadcaster.planning.retry import preview_retry
+from broadcaster.planning.timing import remembered, timetable
 from broadcaster.store.control import require_going
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.plan import Plan
@@ -74,16 +77,30 @@ def _planned(job: Job, ask: Ask, run_dir: RunDir, campaign: str) -> tuple[Prepar
 
 def plan_rehearsal(job_file: Path, run_dir: Path) -> tuple[Plan, Preview]:
     """Freeze a job's plan for a rehearsal; the preview is that of the real run."""
-    prepared, shown = plan_job(load_job(job_file), Ask(mode=Mode.SIMULATED, run_dir=run_dir))
+    job = load_job(job_file)
+    if job.kind != "message" or job.api.version != "v3":
+        raise ConfigError(
+            'a rehearsal counts messages by their ids, which contacts and version "v1" of the API do not have; '
+            "'broadcaster run JOB --simulate' tries the job without an account"
+        )
+    prepared, shown = plan_job(job, Ask(mode=Mode.SIMULATED, run_dir=run_dir))
     return prepared.plan, shown
 
 
 def start(
-    job: Job, ask: Ask, *, dry_run: bool, yes: bool, preflight: bool, as_json: bool, skip_canary: bool = False
+    job: Job,
+    ask: Ask,
+    *,
+    dry_run: bool,
+    yes: bool,
+    preflight: bool,
+    wait: bool,
+    as_json: bool,
+    skip_canary: bool = False,
 ) -> ExitCode:
     """Do what ``run`` and ``send`` do once they know the job."""
     if not dry_run:
-        return run_job(job, ask, yes=yes, preflight=preflight, as_json=as_json, skip_canary=skip_canary)
+        return run_job(job, ask, yes=yes, preflight=preflight, wait=wait, as_json=as_json, skip_canary=skip_canary)
     prepared, shown = plan_job(job, ask, keep=False)
     show_plan(shown, chosen=prepared.chosen)
     if as_json:
@@ -91,13 +108,17 @@ def start(
     return ExitCode.DONE
 
 
-def run_job(job: Job, ask: Ask, *, yes: bool, preflight: bool, as_json: bool, skip_canary: bool = False) -> ExitCode:
+def run_job(
+    job: Job, ask: Ask, *, yes: bool, preflight: bool, wait: bool, as_json: bool, skip_canary: bool = False
+) -> ExitCode:
     """Plan *job* (or go on with its plan), confirm, send; return how it ended."""
     run_dir, campaign = locate(job, ask)
     if not run_dir.is_planned:
         _require_answer(yes=yes)
     if ask.mode is not Mode.SIMULATED:
         load_settings(os.environ)  # no key, no plan: better now than after the confirmation
+        if job.api.version == "v1":
+            sender_id(os.environ)
     run_dir.create()
     with run_dir.locked():
         refuse_paused(run_dir, adds=ask.extend)
@@ -110,6 +131,8 @@ def run_job(job: Job, ask: Ask, *, yes: bool, preflight: bool, as_json: bool, sk
             api=job.api,
             notify_url=job.notify.url,
             preflight=preflight,
+            timetable=timetable(remembered(job.schedule, zone=job.timezone)),
+            wait=wait,
             skip_canary=who() if skip_canary else None,
         )
         shown = _preview(plan, settings.limits, canary_wait_s=settings.safety.canary_wait)
@@ -150,9 +173,11 @@ def _named(profile: str | None) -> str:
     return f"profile {profile}" if profile else "no profile"
 
 
-def resume_run(plan: Plan, *, yes: bool, preflight: bool, as_json: bool, skip_canary: bool = False) -> ExitCode:
+def resume_run(
+    plan: Plan, *, yes: bool, preflight: bool, wait: bool, as_json: bool, skip_canary: bool = False
+) -> ExitCode:
     """Go on with a frozen plan; the caller holds the lock."""
-    settings = Settings.of(plan.head, preflight=preflight, skip_canary=who() if skip_canary else None)
+    settings = Settings.of(plan.head, preflight=preflight, wait=wait, skip_canary=who() if skip_canary else None)
     if SIMULATOR_URL in os.environ and plan.head.mode == Mode.SIMULATED:
         settings = settings.unpaced()  # a rehearsal: there is no account whose limit could be passed
     refuse_paused(plan.run_dir)
@@ -172,12 +197,13 @@ def retry_run(
     expect_recipients: int | None,
     yes: bool,
     preflight: bool,
+    wait: bool,
     as_json: bool,
     channel: Channel | None = None,
     dry_run: bool = False,
 ) -> ExitCode:
     """Add whom it did not reach to a frozen plan as a part of its own and send it; the caller holds the lock."""
-    settings = Settings.of(plan.head, preflight=preflight)
+    settings = Settings.of(plan.head, preflight=preflight, wait=wait)
     if plan.head.mode != Mode.SIMULATED and not dry_run:
         load_settings(os.environ)  # no key, no part
     require_going(plan.run_dir)
@@ -213,14 +239,21 @@ def retry_run(
 def _send(plan: Plan, settings: Settings, *, as_json: bool) -> ExitCode:
     if not has_work(plan):
         conclusion = conclude(plan)
-        click.echo("Everything in this run is settled; nothing was sent.", err=True)
+        what = (
+            "What is in doubt is not repeated by itself"
+            if conclusion.counts.in_doubt
+            else ("Everything in this run is settled")
+        )
+        click.echo(f"{what}; nothing was sent.", err=True)
         return tell(plan, conclusion, as_json=as_json)
     require_going(plan.run_dir)
     _warn_of_another_machine(plan)
     try:
         with (
-            access(Mode(plan.head.mode), os.environ, state=plan.run_dir.simulator) as to,
-            Watcher(plan.run_dir.path) as watcher,
+            access(
+                Mode(plan.head.mode), os.environ, state=plan.run_dir.simulator, legacy=plan.head.asked.is_legacy
+            ) as to,
+            Watcher(plan.run_dir.path, things=things_of(plan)) as watcher,
         ):
             conclusion = run_loop(deliver(plan, to=to, settings=settings, observe=watcher, begin=watcher.begin))
     except BroadcasterError as error:
@@ -229,10 +262,24 @@ def _send(plan: Plan, settings: Settings, *, as_json: bool) -> ExitCode:
     if (took := watcher.ended()) is not None:
         click.echo(took, err=True)
     code = tell(plan, conclusion, as_json=as_json)
+    _tell_staged(plan)
     summary = conclusion.summary
     by_hand = summary["stopped_by"] == StoppedEarly.code
     _announce(plan, settings, code=code, counts=conclusion.counts, why=summary["why"], by_hand=by_hand)
     return code
+
+
+def _tell_staged(plan: Plan) -> None:
+    """Say what can be done with a broadcast that is handed over and not released yet."""
+    times = [each for part in plan.parts for each in part.head.times]
+    if plan.head.schedule.get("staged") and times:
+        where = shlex.quote(str(plan.run_dir.path))
+        click.echo(
+            f"Nothing is released before {min(times, key=read_us)}. To check it: broadcaster verify {where}; what is "
+            f"in doubt: broadcaster reconcile {where}; surplus copies: broadcaster cancel {where} --surplus; to call "
+            f"it off: broadcaster cancel {where}",
+            err=True,
+        )
 
 
 def _announce(plan: Plan, settings: Settings, **ended: Any) -> None:
@@ -249,6 +296,8 @@ def tell(plan: Plan, conclusion: Conclusion, *, as_json: bool) -> ExitCode:
         f"{counts.accepted:,} accepted · {counts.rejected:,} rejected · {counts.in_doubt:,} in doubt · "
         f"{counts.pending:,} pending · {counts.excluded:,} excluded"
     )
+    if not plan.head.asked.sends_messages and counts.accepted:
+        screen.print(_contacts_text(conclusion))
     why = conclusion.summary["why"]
     if why:
         click.echo(f"Stopped: {why}", err=True)
@@ -266,15 +315,26 @@ def tell(plan: Plan, conclusion: Conclusion, *, as_json: bool) -> ExitCode:
     ):
         if path.exists():
             screen.print(f"  {path}")
+    _tell_what_next(plan, counts)
+    if as_json:
+        print_json(conclusion.summary)
+    return conclusion.code
+
+
+def _tell_what_next(plan: Plan, counts: Tally) -> None:
+    """Name the commands that go on with what is not settled."""
     where = shlex.quote(str(plan.run_dir.path))
-    if counts.pending or counts.in_doubt:
+    if counts.pending or (counts.in_doubt and plan.head.asked.repeat is not Repeat.NEVER):
         tell_paused(plan.run_dir)
         click.echo(f"To go on: broadcaster resume {where}", err=True)
     if counts.in_doubt:
         click.echo(f"What is in doubt, and what to do about it: broadcaster resolve {where}", err=True)
-    if as_json:
-        print_json(conclusion.summary)
-    return conclusion.code
+
+
+def _contacts_text(conclusion: Conclusion) -> str:
+    opted_out = conclusion.summary.get("opted_out")
+    of_them = f", {opted_out:,} of them opted out" if opted_out else ""
+    return f"{conclusion.counts.accepted:,} contacts are at Sent{of_them}; the manifest has their ids."
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -302,12 +362,16 @@ def _confirmed(plan: Plan, shown: Preview, *, yes: bool, fresh: bool) -> bool:
     _require_answer(yes=yes)
     count = plan.parts[-1].head.recipients if begun else shown.recipients
     again = plan.parts[-1].head.is_retry
-    people = f"{count:,} {'more ' if begun and not again else ''}{'person' if count == 1 else 'people'}"
+    creates = not plan.head.asked.sends_messages
+    one, many, verb = ("contact", "contacts", "Create") if creates else ("person", "people", "Send to")
+    people = f"{count:,} {'more ' if begun and not again else ''}{one if count == 1 else many}"
     people += " again" if again else ""
     where = {"live": "", "sandbox": " in Sent's sandbox", "simulated": " in the simulator"}[shown.mode]
     if count <= _TYPE_THE_COUNT or shown.mode != Mode.LIVE:
-        return click.confirm(f"Send to {people}{where}?", err=True)
-    typed: str = click.prompt(f"Type the number of recipients to send to {people}", default="", err=True)
+        return click.confirm(f"{verb} {people}{where}?", err=True)
+    typed: str = click.prompt(
+        f"Type the number of {'contacts' if creates else 'recipients'} to {verb.lower()} {people}", default="", err=True
+    )
     return typed.replace(",", "").strip() == str(count)
 
 

@@ -52,6 +52,7 @@ def command(
     ask: "Ask",
     as_json: bool,
     no_preflight: bool,
+    no_wait: bool,
     yes: bool,
     **others: Any,
 ) -> ExitCode:
@@ -92,7 +93,7 @@ def command(
         },
     }
     job = job_from(_given(values), base=Path.cwd(), name="the command line")
-    return start(job, ask, dry_run=dry_run, yes=yes, preflight=not no_preflight, as_json=as_json)
+    return start(job, ask, dry_run=dry_run, yes=yes, preflight=not no_preflight, wait=not no_wait, as_json=as_json)
 
 
 def _pair(written: str) -> tuple[str, str]:

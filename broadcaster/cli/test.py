@@ -33,7 +33,7 @@ def command(
 
     job = load_job(job_file, flags={"recipients.delimiter": delimiter})
     mode = mode_of(simulate=simulate, sandbox=sandbox)
-    with access(mode, os.environ) as to:
+    with access(mode, os.environ, legacy=job.api.version == "v1") as to:
         tried = run_loop(send_test(job, number=number, to=to, mode=mode))
     click.echo(f"Accepted, with the parameters {tried.parameters}", err=True)
     if as_json:

@@ -62,21 +62,22 @@ def _print(found: "Trace", traced: "Traced") -> None:
     if row.reason is not None:
         click.echo(f"  excluded   {row.reason}: {row.error}")
     for story in traced.stories:
-        _print_story(story)
+        _print_story(story, keyed=found.keyed)
     if row.reason is None:
         for delivery in traced.deliveries:
-            _print_delivery(delivery, is_running=found.holder is not None)
+            _print_delivery(delivery, is_running=found.holder is not None, creates=found.creates)
 
 
-def _print_story(story: "Story") -> None:
+def _print_story(story: "Story", *, keyed: bool) -> None:
     batch = story.batch
     of = "" if batch.parent is None else f" of {_request(batch.parent)} ({_CAUSES.get(story.cause, story.cause)})"
+    key = f"key {batch.key}" if keyed else "no key"
     others = f"recipient {story.position + 1} of {len(batch.to)}"
-    click.echo(f"  {_request(batch.id) + of:<10} {others}, {'+'.join(batch.channels)}, key {batch.key}")
+    click.echo(f"  {_request(batch.id) + of:<10} {others}, {'+'.join(batch.channels)}, {key}")
     for at_us, what in sorted(_events(story), key=lambda line: line[0] or 0):
         click.echo(f"    {_moment(at_us)}  {what}")
     for part in story.parts:
-        _print_story(part)
+        _print_story(part, keyed=keyed)
 
 
 def _events(story: "Story") -> "Iterator[_Line]":
@@ -110,13 +111,14 @@ def _events(story: "Story") -> "Iterator[_Line]":
             yield ended.settled_us, _joined("the API named this recipient", *story.blame)
 
 
-def _print_delivery(delivery: "Delivery", *, is_running: bool) -> None:
+def _print_delivery(delivery: "Delivery", *, is_running: bool, creates: bool) -> None:
     found = delivery.became
     what = found.status.replace("_", " ")
     if found.status == "in_doubt" and is_running:
         what = "in doubt, or on its way: the run is going on"
-    message = f"message {found.message_id}" if found.message_id is not None else ""
-    click.echo(f"  {delivery.channel:<10} {_joined(what, message, found.reason or '', found.error or '')}")
+    message = f"{'contact' if creates else 'message'} {found.message_id}" if found.message_id is not None else ""
+    where = "contact" if creates else delivery.channel
+    click.echo(f"  {where:<10} {_joined(what, message, found.reason or '', found.error or '')}")
     for receipt in delivery.receipts:
         click.echo(f"    {_moment(receipt.updated_us)}  {_told(receipt)}")
     if delivery.state is not None:
@@ -125,7 +127,7 @@ def _print_delivery(delivery: "Delivery", *, is_running: bool) -> None:
         cost = f", price {state.price}" if state.price is not None else ""
         still = "" if delivery.over else ", may still change"
         click.echo(f"    now {state.status.lower()}{on}{cost}{still}")
-    elif found.message_id is not None:
+    elif found.message_id is not None and not creates:
         click.echo("    no receipt yet: 'broadcaster reconcile' asks the API, 'broadcaster serve' hears webhooks")
 
 

@@ -1,8 +1,9 @@
 """What an attempt means: the one place that decides, and nothing else than tables.
 
 A row says what follows from a status and an error code. Codes that mean the same under every refusal come first; then
-the most specific row wins: status and code, the status, its class. Unknown codes therefore go by their HTTP class. Two
-things bend a row afterwards: what protects a repeated request, and whether an earlier attempt is unresolved.
+the most specific row wins: status and code, the status, its class. Unknown codes therefore go by their HTTP class. An
+operation may lay rows of its own over the table, where a code means something else there. Two things bend a row
+afterwards: what protects a repeated request, and whether an earlier attempt is unresolved.
 
 Knows nothing of HTTP libraries, JSON or time: it is handed a :class:`Heard`, a :class:`Lost` or an :class:`Unsent`.
 """
@@ -134,6 +135,8 @@ SHARED_FIELDS: Mapping[str, Row] = MappingProxyType(
     }
 )
 
+NO_ROWS: Mapping[tuple[int, str], Row] = MappingProxyType({})
+
 _LOST = _doubt("No complete answer arrived")
 _FORGOTTEN = Row(
     action=Action.HOLD,
@@ -160,6 +163,7 @@ def classify(
     on_5xx: On5xx = On5xx.RETRY,
     replay_expected: bool = True,
     after_auth_failure: bool = False,
+    codes: Mapping[tuple[int, str], Row] = NO_ROWS,
 ) -> Verdict:
     """Decide what to do after an attempt, and whether it created messages.
 
@@ -172,6 +176,7 @@ def classify(
         on_5xx: what an ambiguous server error leads to; a request that repeats naturally is repeated anyway.
         replay_expected: this run has sent the key before, so that an answer from the API's memory is no surprise.
         after_auth_failure: the key was refused before; a 429 is then the lock-out of the key, not a matter of speed.
+        codes: rows of the operation, by status and code; they go before all others.
 
     Returns:
         The verdict. Its code is the API's, or a stable word of ours (``lost``, ``unsent``, ``answer_too_large``,
@@ -193,7 +198,8 @@ def classify(
         case Heard(status=status) if 200 <= status < 300:  # noqa: PLR2004 - the success class
             return _yes(result, repeat=repeat, replay_expected=replay_expected)
         case _:
-            row = _protected(_row(result, after_auth_failure=after_auth_failure), repeat=repeat)
+            own = codes.get((result.status, result.code))
+            row = _protected(own or _row(result, after_auth_failure=after_auth_failure), repeat=repeat)
             if on_5xx is On5xx.HOLD and repeat is Repeat.KEYED and result.status in _AMBIGUOUS_5XX:
                 row = replace(row, action=Action.HOLD)
             if doubtful:

@@ -66,7 +66,7 @@ class Receipt:
 
     ``status`` is any word, in upper case; ``code`` is stable, ``reason`` a sentence. ``updated_us`` is when the status
     was reached. ``event_key`` is the same whenever the same word comes again, so that it is kept once. ``source`` says
-    who told it: ``webhook`` or ``lookup``. ``to`` is never stored: receipts are matched by message id.
+    who told it: ``webhook``, ``lookup`` or ``cancel``. ``to`` is never stored: receipts are matched by message id.
     """
 
     message_id: str

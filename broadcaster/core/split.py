@@ -42,7 +42,8 @@ def child_batch(parent: Batch, child: Child) -> Batch:
         to=tuple(parent.to[position] for position in child.positions),
         channels=child.channels or parent.channels,
         parameters=parent.parameters,
-        send_at=parent.send_at,
+        send_at=parent.send_at if child.send_at is None else child.send_at or None,
         parent=parent.id,
         generation=child.generation or parent.generation,
+        zones=parent.zones,
     )

@@ -79,7 +79,8 @@ class Batch:
     ``to`` is in sending order. ``channels`` is never empty; ``(Channel.AUTO,)`` lets the API pick. ``parameters`` is a
     canonical JSON object, spliced into the body as it is. Planned batches count from 0; children of a split are
     numbered -1, -2, … and name their ``parent``. ``generation`` tells equal
-    bodies apart that are meant to be sent again.
+    bodies apart that are meant to be sent again. ``send_at`` is a moment as the API takes it; ``zones``, where the job
+    has a window, are those in which another moment would have to suit.
     """
 
     id: int
@@ -90,6 +91,7 @@ class Batch:
     send_at: str | None = None
     parent: int | None = None
     generation: str = "0"
+    zones: tuple[str, ...] = ()
 
     @property
     def deliveries(self) -> int:
@@ -237,7 +239,8 @@ class Outcome:
 class Child:
     """``positions`` in the parent become a batch of its own with its own key.
 
-    ``channels`` and ``generation`` are the parent's where they are empty.
+    ``channels`` and ``generation`` are the parent's where they are empty, ``send_at`` where it is ``None``; an
+    empty one is "at once".
     """
 
     id: int
@@ -247,6 +250,7 @@ class Child:
     cause: str
     channels: tuple[Channel, ...] = ()
     generation: str = ""
+    send_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,11 +294,12 @@ class Reading:
 
     ``message_ids`` has one entry per (recipient, channel), recipients outermost, channels in the batch's order;
     ``None`` where the answer has no entry. ``server_to`` maps a position to the number as the API wrote it, where that
-    differs.
+    differs. ``columns`` holds what else the operation puts into the manifest, by column and in the same order.
     """
 
     message_ids: tuple[str | None, ...]
     server_to: Mapping[int, str]
+    columns: Mapping[str, tuple[str | bool | None, ...]] = field(default_factory=dict)
 
     @property
     def missing(self) -> int:

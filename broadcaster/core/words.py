@@ -43,6 +43,9 @@ class Reason(StrEnum):
     MISSING_PARAMETER = auto()
     INVALID_PARAMETER = auto()
     INVALID_CHANNEL = auto()
+    INVALID_TIMEZONE = auto()
+    UNKNOWN_ZONE = auto()
+    TOO_LATE = auto()
     DUPLICATE = auto()
 
 
@@ -85,6 +88,7 @@ class Action(StrEnum):
     REJECT = auto()  # settle as rejected: the API created nothing and never will
     SPLIT = auto()  # reject whom the API named, make new batches of the others
     HOLD = auto()  # leave it in doubt and go on with the others
+    RETIME = auto()  # nothing was sent: its time has passed, another one is found
     STOP = auto()  # leave it and stop the run
 
 

@@ -8,6 +8,7 @@ is never starved by small ones.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from broadcaster.clock import Clock
@@ -18,6 +19,10 @@ from broadcaster.engine.servertime import ServerTime
 from broadcaster.engine.stop import Stop
 
 
+class Late(Exception):
+    """The send time of the batch has passed while it waited: no claim, nothing was sent."""
+
+
 class Drained(Exception):
     """The run drains: no turn, no claim, nothing was sent."""
 
@@ -25,15 +30,29 @@ class Drained(Exception):
 @dataclass(slots=True)
 class _Wish:
     batch: Batch
+    messages: int
     needs_claim: bool
     granted: "asyncio.Future[Claim | None]"
+
+
+def _deliveries(batch: Batch) -> int:
+    return batch.deliveries
 
 
 class Dispatcher:
     """Grants turns and claims, in order."""
 
     def __init__(
-        self, *, budget: Budget, guard: Guard, journal: Journal, clock: Clock, stop: Stop, server_time: ServerTime
+        self,
+        *,
+        budget: Budget,
+        guard: Guard,
+        journal: Journal,
+        clock: Clock,
+        stop: Stop,
+        server_time: ServerTime,
+        weight: Callable[[Batch], int] = _deliveries,
+        is_late: Callable[[Batch], bool] = lambda _batch: False,
     ) -> None:
         self._budget = budget
         self._guard = guard
@@ -41,6 +60,8 @@ class Dispatcher:
         self._clock = clock
         self._stop = stop
         self._server_time = server_time
+        self._weight = weight  # of a batch on the limit of messages
+        self._is_late = is_late
         self._line: deque[_Wish] = deque()  # bounded by the number of senders: one wish each
         self._arrived = asyncio.Event()
 
@@ -49,9 +70,10 @@ class Dispatcher:
 
         Raises:
             Drained: when the run drains first.
+            Late: when it needs a claim, and its send time has passed.
         """
         granted: asyncio.Future[Claim | None] = asyncio.get_running_loop().create_future()
-        self._line.append(_Wish(batch, needs_claim, granted))
+        self._line.append(_Wish(batch, self._weight(batch), needs_claim, granted))
         self._arrived.set()
         return await granted
 
@@ -62,23 +84,23 @@ class Dispatcher:
                 self._arrived.clear()
                 await self._arrived.wait()
             first = self._line.popleft()
-            if not await self._turn(first.batch):
+            if not await self._turn(first):
                 self._refuse(first)
                 continue
             group = [first]
             # A breaker that is not closed lets one pass at a time.
-            while self._line and self._guard.closed and await self._budget.at_once(self._line[0].batch.deliveries):
+            while self._line and self._guard.closed and await self._budget.at_once(self._line[0].messages):
                 group.append(self._line.popleft())
             await self._grant(group)
 
-    async def _turn(self, batch: Batch) -> bool:
-        """Wait until the guard and the limit let *batch* pass, but not beyond a drain; return whether both did."""
-        while await self._guard.passes(batch.id):
-            if not await self._budget.at_once(batch.deliveries) and not await self._stop.unless_drained(
-                self._budget.turn(batch.deliveries)
+    async def _turn(self, wish: _Wish) -> bool:
+        """Wait until the guard and the limit let a batch pass, but not beyond a drain; return whether both did."""
+        while await self._guard.passes(wish.batch.id):
+            if not await self._budget.at_once(wish.messages) and not await self._stop.unless_drained(
+                self._budget.turn(wish.messages)
             ):
                 return False
-            if self._guard.holds(batch.id):
+            if self._guard.holds(wish.batch.id):
                 return True
             # The API began to fail while this turn waited: the turn is lost, nothing was claimed.
         return False
@@ -86,6 +108,10 @@ class Dispatcher:
     async def _grant(self, group: list[_Wish]) -> None:
         for gone in (wish for wish in group if wish.granted.done()):  # its sender is gone, so that it sends nothing
             self._guard.leave(gone.batch.id)
+        group = [wish for wish in group if not wish.granted.done()]
+        for late in (wish for wish in group if wish.needs_claim and self._is_late(wish.batch)):
+            self._guard.leave(late.batch.id)
+            late.granted.set_exception(Late())
         group = [wish for wish in group if not wish.granted.done()]
         since, server_us = Instant.at(self._clock.reading()), self._server_time.now_us()
         claims = {

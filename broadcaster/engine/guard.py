@@ -1,5 +1,8 @@
 """What keeps a run from hammering an API that fails: the breaker, the retry budget, and giving up after long silence.
 
+And what keeps it inside its hours: where a window is the run's own business, nobody passes while it is shut; after
+``not_after`` nobody ever does.
+
 Theory of operation. One guard hears every result of a run. While the breaker is closed everybody passes. While it is
 open nobody does: who is next in line waits here, before its turn and before its claim, so that nothing ages and nothing
 is dropped. Then one request goes alone, and whatever becomes of it frees its place. A drain ends every wait; so does a
@@ -24,14 +27,16 @@ from broadcaster.core.breaker import (
 )
 from broadcaster.core.retry import given_back, taken
 from broadcaster.core.values import Lost, Reply, Unsent
-from broadcaster.engine.ports import Observe, Waiting
+from broadcaster.engine.ports import Noticed, Observe, Waiting
 from broadcaster.engine.stop import Stop
 from broadcaster.engine.terms import Terms
-from broadcaster.errors import Unreachable
+from broadcaster.errors import ScheduleStale, Unreachable, WindowShut
 
 BREAKER = "breaker"  # the code of the event
+WINDOW = "window_shut"  # of another one
 _OPENED = "The API fails; one request at a time tries whether it answers again."
 _SERVER_ERROR = 500
+_LOOK_S = 30.0  # between two looks at a wall clock, which a sleeping machine or its user may have moved
 _TICK_S = 0.001  # no wait is shorter: a rest below the clock's resolution would never pass
 
 
@@ -49,6 +54,9 @@ class Guard:
         held_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._policy = terms.breaker.among(senders)
+        self._timetable = terms.timetable
+        self._patient = terms.patient
+        self._told_us: int | None = None  # until when, of the wait that people were told of last
         self._give_up_after_s = terms.give_up_after_s
         self._stop = stop
         self._observe = observe
@@ -78,6 +86,8 @@ class Guard:
         Whoever was let through is heard of with :meth:`hear`, or leaves with :meth:`leave`.
         """
         while not self._stop.draining:
+            if await self._rest():
+                continue
             now_s = self._clock.monotonic()
             if may_pass(self._breaker, now_s=now_s):
                 self._become(passed(self._breaker, batch, now_s=now_s))
@@ -92,12 +102,53 @@ class Guard:
 
     def holds(self, batch: int) -> bool:
         """Return whether *batch* may still leave; a breaker that opened after its pass takes it back."""
+        if self._opens_us() is not None or self._timetable.is_stale(self._wall_us()):
+            self.leave(batch)  # it lines up again, and waits or ends there
+            return False
         return holds(self._breaker, batch)
 
     def leave(self, batch: int) -> None:
         """Hear that *batch* is not on its way any more, whatever became of it. Harmless when said twice."""
         if self._breaker.probe is not None:
             self._become(freed(self._breaker, batch))
+
+    async def _rest(self) -> bool:
+        """Wait a while if the hours are not right, or drain the run where waiting does not help; return whether so."""
+        if self.end_if_too_late():
+            return True
+        table, now_us = self._timetable, self._wall_us()
+        opens_us = table.shut_until_us(now_us)
+        if opens_us is None:
+            return False
+        until = table.clock(opens_us)
+        if table.is_stale(opens_us):
+            self._stop.drain(ScheduleStale(f"the window is shut until {until}, which is after schedule.not_after"))
+        elif not self._patient:
+            self._stop.drain(
+                WindowShut(f"the window ({table.text}) is shut until {until}; come back then", until=until)
+            )
+        else:
+            if opens_us != self._told_us:
+                self._told_us = opens_us
+                self._observe(
+                    Noticed(code=WINDOW, sentence=f"The window ({table.text}) is shut: waiting until {until}.")
+                )
+            await self._stop.sleep(min((opens_us - now_us) / 1e6, _LOOK_S))
+            self._silent_since_s = None  # who asks nothing hears nothing
+        return True
+
+    def end_if_too_late(self) -> bool:
+        """Drain the run when nothing may go out any more; return whether so."""
+        if not self._timetable.is_stale(self._wall_us()):
+            return False
+        self._stop.drain(ScheduleStale("schedule.not_after has passed; nothing more goes out"))
+        return True
+
+    def _opens_us(self) -> int | None:
+        return self._timetable.shut_until_us(self._wall_us())
+
+    def _wall_us(self) -> int:
+        return self._clock.reading()[0]
 
     async def _until_decided(self) -> None:
         await self._decided.wait()

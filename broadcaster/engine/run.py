@@ -72,7 +72,16 @@ async def execute(
     work = Work(room=2 * concurrency, stop=stop)
     server_time = ServerTime(clock=clock, told_us=server_us)
     guard = Guard(terms=terms, senders=concurrency, stop=stop, observe=observe, clock=clock, held_s=held_s)
-    line = Dispatcher(budget=budget, guard=guard, journal=journal, clock=clock, stop=stop, server_time=server_time)
+    line = Dispatcher(
+        budget=budget,
+        guard=guard,
+        journal=journal,
+        clock=clock,
+        stop=stop,
+        server_time=server_time,
+        weight=terms.operation.weight,
+        is_late=lambda batch: terms.due(batch, now_us=server_time.now_us() or clock.reading()[0]) is not None,
+    )
     shared = Shared(server_time=server_time, next_child=next_child, bisections=terms.bisections, answer_row=answer_row)
     sender = Sender(
         terms=terms,

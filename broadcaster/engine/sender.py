@@ -16,10 +16,12 @@ from broadcaster.core.keys import idempotency_key, is_key_of
 from broadcaster.core.retry import delay_s
 from broadcaster.core.sizes import FORGOTTEN_BYTES
 from broadcaster.core.split import child_batch, cut_after_400
+from broadcaster.core.timetable import RETIMED, Retimed, Stale
 from broadcaster.core.values import (
     Batch,
     Blame,
     Child,
+    Claim,
     Instant,
     Lost,
     Reply,
@@ -27,18 +29,26 @@ from broadcaster.core.values import (
     Unsent,
     Verdict,
 )
-from broadcaster.core.words import Action, Executed, State
-from broadcaster.engine.dispatch import Dispatcher, Drained
+from broadcaster.core.words import Action, Executed, Repeat, State
+from broadcaster.engine.dispatch import Dispatcher, Drained, Late
 from broadcaster.engine.guard import Guard
 from broadcaster.engine.ports import Budget, Journal, Observe, Send, Settled, Waiting
 from broadcaster.engine.record import History, Try, attempt_of, outcome_of
 from broadcaster.engine.retrying import persist
+from broadcaster.engine.series import Series
 from broadcaster.engine.stop import Stop
 from broadcaster.engine.terms import Shared, Terms
 from broadcaster.engine.work import Task
 from broadcaster.errors import Halted, StoreDamaged
 
 POSTPONED = "answer_size_unknown"
+_DRAINED = Verdict(action=Action.REPEAT, executed=Executed.NO, code="drained")
+_LATE = Verdict(
+    action=Action.RETIME,
+    executed=Executed.NO,
+    code=RETIMED,
+    sentence="Its send time had passed: it goes at another one.",
+)
 
 
 class Sender:
@@ -60,7 +70,14 @@ class Sender:
         rand: Callable[[], float],
     ) -> None:
         self._terms = terms
-        self._send = send
+        self._series = Series(
+            operation=terms.operation,
+            message=terms.message,
+            send=send,
+            budget=budget,
+            stop=stop,
+            listen=self._listen,
+        )
         self._journal = journal
         self._budget = budget
         self._line = line
@@ -111,22 +128,24 @@ class Sender:
         refusal = self._may_not_repeat(batch, history)
         if refusal is not None:
             return Try(verdict=refusal)
-        try:
-            claim = await self._line.admit(batch, needs_claim=not history.doubtful)
-        except Drained:
-            return Try(verdict=Verdict(action=Action.REPEAT, executed=Executed.NO, code="drained"))
+        claim = await self._admitted(batch, history)
+        if isinstance(claim, Verdict):
+            return Try(verdict=claim)
         refusal = self._may_not_repeat(batch, history)  # the turn may have taken longer than the window had left
         if refusal is not None:
             return Try(verdict=refusal)
         history.attempts += 1
         history.claimed = True
-        result = await self._send(request)
+        result = await self._series(batch, request)
+        if result is None:  # between two requests that repeat naturally: nothing is lost
+            return Try(verdict=_DRAINED)
         heard = self._terms.operation.hear(batch, result) if isinstance(result, Reply) else None
         verdict = classify(
             heard if heard is not None else result,  # type: ignore[arg-type]  # heard is None only without a reply
             repeat=self._terms.operation.repeat,
             doubtful=history.doubtful,
             on_5xx=self._terms.on_5xx,
+            codes=self._terms.operation.codes,
         )
         if history.first_us is None:
             history.first_us = result.started.wall_us
@@ -134,10 +153,22 @@ class Sender:
         tried = Try(verdict=verdict, result=result, heard=heard)
         if verdict.action is Action.REPEAT:
             await self._journal.note(attempt_of(batch, tried, history))
-            if verdict.executed is Executed.UNKNOWN and history.claim is None:
+            doubtful = verdict.executed is Executed.UNKNOWN and self._terms.operation.repeat is not Repeat.NATURAL
+            if doubtful and history.claim is None:
                 history.claim = claim
             self._guard.give_up_if_silent()
         return tried
+
+    async def _admitted(self, batch: Batch, history: History) -> Claim | Verdict | None:
+        """Return when the batch's bytes may leave, with its new claim if it needed one; else why they may not."""
+        if not history.doubtful and self._due(batch) is not None:  # before it takes a turn
+            return _LATE
+        try:
+            return await self._line.admit(batch, needs_claim=not history.doubtful)
+        except Late:
+            return _LATE
+        except Drained:
+            return _DRAINED
 
     def _may_not_repeat(self, batch: Batch, history: History) -> Verdict | None:
         if history.claim is None:
@@ -163,12 +194,16 @@ class Sender:
         return Verdict(action=Action.HOLD, executed=Executed.UNKNOWN, code="window_passed", sentence=allowed.reason)
 
     def _hear(self, batch: Batch, result: Reply | Lost | Unsent, verdict: Verdict) -> None:
+        self._listen(batch, result)
+        if verdict.throttled:
+            self._budget.throttled(verdict)
+
+    def _listen(self, batch: Batch, result: Reply | Lost | Unsent) -> None:
+        """Take what a result tells besides what became of its batch."""
         if isinstance(result, Reply):
             self._shared.server_time.hear(result.server_us)
             self._budget.hear(result)
         self._guard.hear(batch.id, result)
-        if verdict.throttled:
-            self._budget.throttled(verdict)
 
     def _delay_s(self, tried: Try, failed: int) -> float:
         if self._stop.draining:
@@ -194,13 +229,10 @@ class Sender:
                 self._tell(tried, rejected=batch.deliveries)
             case Action.SPLIT:
                 return await self._split(batch, tried, history)
+            case Action.RETIME:
+                return await self._retime(batch, tried, history)
             case Action.HOLD:
-                if tried.result is not None:
-                    await self._journal.note(attempt_of(batch, tried, history))
-                if tried.verdict.code == POSTPONED:
-                    self._shared.postponed += 1
-                else:
-                    self._tell(tried, in_doubt=batch.deliveries)
+                await self._hold(batch, tried, history)
             case Action.STOP:
                 await self._halt(batch, tried, history)
             case Action.REPEAT:  # the run drains before the batch is settled
@@ -208,6 +240,14 @@ class Sender:
                 if history.doubtful:
                     self._tell(tried, in_doubt=batch.deliveries)
         return ()
+
+    async def _hold(self, batch: Batch, tried: Try, history: History) -> None:
+        if tried.result is not None:
+            await self._journal.note(attempt_of(batch, tried, history))
+        if tried.verdict.code == POSTPONED:
+            self._shared.postponed += 1
+        else:
+            self._tell(tried, in_doubt=batch.deliveries)
 
     async def _accept(self, batch: Batch, tried: Try, history: History) -> None:
         reply, heard = tried.result, tried.heard
@@ -241,10 +281,29 @@ class Sender:
         self._tell(tried, rejected=len(blames) * len(batch.channels), born=len(born))
         return [Task(batch=each) for _, each in born]
 
-    def _child(self, parent: Batch, positions: tuple[int, ...], *, cause: str) -> tuple[Child, Batch]:
+    async def _retime(self, batch: Batch, tried: Try, history: History) -> Sequence[Task]:
+        """Put a batch of which nothing was sent at another time, or leave it where no time is left."""
+        due = self._due(batch)
+        if isinstance(due, Stale):
+            self._shared.stale += batch.deliveries
+            self._guard.end_if_too_late()
+            await self._release_if_untouched(batch, history)
+            return ()
+        send_at = batch.send_at if due is None else due.send_at
+        child, same = self._child(batch, tuple(range(len(batch.to))), cause=RETIMED, send_at=send_at or "")
+        await self._journal.settle(outcome_of(batch, State.SPLIT, tried, history, self._clock), [child])
+        self._tell(tried, born=1)
+        return [Task(batch=same)]
+
+    def _due(self, batch: Batch) -> Retimed | Stale | None:
+        return self._terms.due(batch, now_us=self._shared.server_time.now_us() or self._clock.reading()[0])
+
+    def _child(
+        self, parent: Batch, positions: tuple[int, ...], *, cause: str, send_at: str | None = None
+    ) -> tuple[Child, Batch]:
         number = self._shared.next_child
         self._shared.next_child -= 1
-        bare = Child(id=number, parent=parent.id, positions=positions, key="", cause=cause)
+        bare = Child(id=number, parent=parent.id, positions=positions, key="", cause=cause, send_at=send_at)
         message = self._terms.message
         body = self._terms.operation.encode(message, child_batch(parent, bare))
         child = replace(bare, key=idempotency_key(body, scope=message.scope.of(parent.generation)))

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from broadcaster.core.breaker import BreakerPolicy
 from broadcaster.core.retry import RetryBudget, RetryPolicy
-from broadcaster.core.values import Message
+from broadcaster.core.timetable import Retimed, Stale, Timetable
+from broadcaster.core.values import Batch, Message
 from broadcaster.core.words import On5xx
 from broadcaster.engine.servertime import ServerTime
 from broadcaster.operations.model import Operation
@@ -24,7 +25,13 @@ class Terms:
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     on_5xx: On5xx = On5xx.RETRY
     row_bytes: int = 0  # an answer's row is no longer than that
+    timetable: Timetable = field(default_factory=Timetable)
+    patient: bool = True  # waits while the window is shut, instead of ending
     bisections: int = 40  # requests that looking for an unnamed bad recipient may cost in one run
+
+    def due(self, batch: Batch, *, now_us: int) -> Retimed | Stale | None:
+        """Decide about the time of a batch whose turn it is: see :meth:`broadcaster.core.timetable.Timetable.due`."""
+        return self.timetable.due(batch.send_at, batch.zones, now_us=now_us)
 
 
 class Shared:
@@ -39,3 +46,4 @@ class Shared:
         self.alone = True  # no request was accepted yet: one at a time
         self.largest_answer_row = answer_row  # bytes of an accepting answer, per delivery; None: not measured yet
         self.postponed = 0  # batches that wait for a measure
+        self.stale = 0  # deliveries for which no time is left

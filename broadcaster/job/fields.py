@@ -6,13 +6,16 @@ A type here checks one value. What several keys mean together stands with the mo
 import codecs
 import re
 from collections.abc import Callable
+from datetime import datetime, time
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
 
+from broadcaster.core.windows import WindowError, parse_window
 from broadcaster.core.words import Channel
+from broadcaster.core.zones import parse_instant, zone
 from broadcaster.job.regions import REGIONS
 from broadcaster.job.settings import notify_url_fault
 from broadcaster.job.template import parse_template
@@ -21,6 +24,7 @@ _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d{1,9})(ms|s|m|h)")
 _CAMPAIGN = re.compile(r"(?:[A-Za-z0-9_-]|\{date\})(?:[A-Za-z0-9._-]|\{date\})*")
 _CAMPAIGN_LENGTH = 100
+_CLOCK = re.compile(r"(?:[01]?\d|2[0-3]):[0-5]\d", re.ASCII)
 _OTHER_MODES = (".simulated", ".sandbox")  # what the run directories of other modes end in
 
 
@@ -137,6 +141,40 @@ def _notify_url(value: str) -> str:
     return value
 
 
+def _instant(value: Any) -> str:
+    """Accept a moment as text or as TOML's own; it is kept as it was written, so that the offset stays."""
+    text = value.isoformat() if isinstance(value, datetime) else value
+    if not isinstance(text, str) or not text:
+        raise PydanticCustomError("not_allowed", "not allowed")
+    if parse_instant(text) is None:
+        raise refuse(
+            f"{text!r} is no moment with an explicit offset; write it such as 2026-12-01T09:00+01:00, with Z for UTC"
+        )
+    return text.strip()
+
+
+def _local_time(value: Any) -> str:
+    text = value.isoformat(timespec="minutes") if isinstance(value, time) and not value.second else value
+    if not isinstance(text, str) or not _CLOCK.fullmatch(text):
+        raise PydanticCustomError("not_allowed", "not allowed")
+    return text.zfill(len("00:00"))
+
+
+def _unknown_zone(text: str) -> str:
+    if text not in {"exclude", "strictest"} and (not text.startswith("UTC") or zone(text) is None):
+        raise PydanticCustomError("not_allowed", "not allowed")
+    return text
+
+
+def _window(text: str) -> str:
+    if text:
+        try:
+            parse_window(text)
+        except WindowError as error:
+            raise refuse(str(error)) from None
+    return text
+
+
 def whole(low: int, high: int | None = None) -> Any:
     """Return what pydantic is to know of a whole number between two bounds, both allowed."""
     text = f"a whole number from {low} to {high}" if high is not None else f"a whole number, {low} or more"
@@ -208,4 +246,16 @@ Uuid = Annotated[
 ]
 Template = Annotated[
     str, AfterValidator(_template), Field(strict=True, description='text, with "{column}" where a column is to stand')
+]
+Moment = Annotated[
+    str, BeforeValidator(_instant), Field(description="a moment with its offset such as 2026-12-01T09:00+01:00")
+]
+LocalTime = Annotated[str, BeforeValidator(_local_time), Field(description='a time of the day such as "10:00"')]
+UnknownZone = Annotated[
+    str,
+    AfterValidator(_unknown_zone),
+    Field(strict=True, description='"exclude", "strictest" or an offset such as "UTC-5" or "UTC+5:30"'),
+]
+WindowText = Annotated[
+    str, AfterValidator(_window), Field(strict=True, description='hours such as "Mon-Fri 09:00-20:00, Sat 10:00-14:00"')
 ]

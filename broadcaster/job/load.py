@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from broadcaster.errors import JobInvalid
+from broadcaster.job.kinds import unsuitable
 from broadcaster.job.mistakes import Mistake, mistakes_of
 from broadcaster.job.model import Job
 
@@ -46,10 +47,13 @@ def job_from(values: Mapping[str, Any], *, base: Path, name: str) -> Job:
         JobInvalid: naming every mistake.
     """
     try:
-        return Job.model_validate(dict(values), context={"base": base})
+        job = Job.model_validate(dict(values), context={"base": base})
     except ValidationError as error:
         # The chain would repeat the file's values, long and unmasked.
         raise _invalid(name, mistakes_of(error)) from None
+    if mistakes := unsuitable(job):
+        raise _invalid(name, mistakes)
+    return job
 
 
 def render_campaign(job: Job, *, day: date) -> str:

@@ -7,12 +7,15 @@ It must not know files: :mod:`broadcaster.job.load` reads them and words the mis
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from broadcaster.core.words import Channel
+from broadcaster.core.zones import parse_instant
 from broadcaster.job.fields import (
     Campaign,
     Channels,
@@ -20,6 +23,8 @@ from broadcaster.job.fields import (
     Delimiter,
     Duration,
     Encoding,
+    LocalTime,
+    Moment,
     NotifyUrl,
     PathList,
     Paths,
@@ -27,7 +32,9 @@ from broadcaster.job.fields import (
     Template,
     Text,
     Timezone,
+    UnknownZone,
     Uuid,
+    WindowText,
     choice,
     later,
     refuse,
@@ -54,8 +61,9 @@ class Recipients(_Table):
     default_region: Region | None = None
     region: Column | None = None
     channel: Column | None = None
-    timezone: Annotated[Column | None, later(None)] = None
+    timezone: Column | None = None
     opt_out: Column | None = None
+    contact_id: Column | None = None
     suppress: PathList = ()
     filter: Annotated[str, Field(strict=True, description="text"), later("")] = ""
     sheet: Text | None = None
@@ -105,15 +113,65 @@ class MessageTable(_Table):
         return parameters
 
 
-class Schedule(_Table):
-    """When: reserved, every key of it."""
+NO_MESSAGE = MessageTable.model_construct()
+"""What a job says that messages nobody."""
 
-    send_at: Annotated[Any, later(None)] = None
-    send_at_local: Annotated[Any, later(None)] = None
-    unknown_zone: Annotated[Any, later("exclude")] = "exclude"
-    window: Annotated[Any, later("")] = ""
-    not_after: Annotated[Any, later(None)] = None
-    staged: Annotated[Any, later(default=False)] = False
+
+class Schedule(_Table):
+    """When. Nothing of it: at once.
+
+    ``window`` holds in each recipient's own time, and the API holds what has to wait; with ``hold = "run"`` in the
+    job's ``timezone``, and the run waits.
+    """
+
+    send_at: Moment | None = None
+    send_at_local: LocalTime | None = None
+    unknown_zone: UnknownZone = "exclude"
+    window: WindowText = ""
+    hold: Annotated[Literal["api", "run"], choice("api", "run")] = "api"
+    not_after: Moment | None = None
+    staged: Annotated[bool, Field(strict=True, description="true or false")] = False
+
+    @field_validator("send_at_local")
+    @classmethod
+    def _one_time(cls, send_at_local: str | None, known: ValidationInfo) -> str | None:
+        if send_at_local is not None and known.data.get("send_at", "failed") is not None:
+            raise refuse("stands beside send_at; one of them says when")
+        return send_at_local
+
+    @field_validator("hold")
+    @classmethod
+    def _nothing_to_hold(cls, hold: str, known: ValidationInfo) -> str:
+        if hold == "run" and any(known.data.get(name) is not None for name in ("send_at", "send_at_local")):
+            raise refuse('"run" is for a window without a send time: messages with one are held by the API')
+        if hold == "run" and not known.data.get("window", "failed"):
+            raise refuse('"run" needs a window: it says in which hours the run may send')
+        return hold
+
+    @field_validator("not_after")
+    @classmethod
+    def _after_it(cls, not_after: str | None, known: ValidationInfo) -> str | None:
+        moments = [parse_instant(text) for text in (known.data.get("send_at"), not_after) if text is not None]
+        if len(moments) > 1 and moments[0] is not None and moments[1] is not None and moments[1] < moments[0]:
+            raise refuse("is before send_at: nothing could ever be sent")
+        return not_after
+
+    @field_validator("staged")
+    @classmethod
+    def _with_a_time(cls, staged: bool, known: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's own signature
+        if staged and all(known.data.get(name, "failed") is None for name in ("send_at", "send_at_local")):
+            raise refuse("needs send_at or send_at_local: everything is handed over before that, to be checked")
+        return staged
+
+    @property
+    def is_used(self) -> bool:
+        """Whether it says anything about when to send."""
+        return bool(self.send_at or self.send_at_local or self.window or self.not_after)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether messages are handed over with a time to release them at."""
+        return bool(self.send_at or self.send_at_local or self.window) and self.hold != "run"
 
 
 class Limits(_Table):
@@ -153,7 +211,7 @@ class Safety(_Table):
 class Api(_Table):
     """How to speak with the API. ``idempotency_window`` is how long it remembers a key."""
 
-    version: Annotated[Literal["v3", "v1"], choice("v3", "v1"), later("v3")] = "v3"
+    version: Annotated[Literal["v3", "v1"], choice("v3", "v1")] = "v3"
     idempotency_window: Duration = 86_400.0
     timeout: Duration = 60.0
 
@@ -168,10 +226,10 @@ class Job(_Table):
     """A whole job. Durations are seconds; paths are as written, :meth:`resolve` says where they lead."""
 
     campaign: Campaign
-    kind: Annotated[Literal["message", "contacts"], choice("message", "contacts"), later("message")] = "message"
+    kind: Annotated[Literal["message", "contacts"], choice("message", "contacts")] = "message"
     timezone: Timezone = "UTC"
     recipients: Recipients
-    message: MessageTable
+    message: MessageTable = Field(default=NO_MESSAGE, validate_default=True)
     schedule: Schedule = Schedule()
     limits: Limits = Limits()
     safety: Safety = Safety()
@@ -179,6 +237,19 @@ class Job(_Table):
     notify: Notify = Notify()
 
     _base: Path = PrivateAttr(default=Path())
+
+    @field_validator("message", mode="wrap")
+    @classmethod
+    def _with_its_kind(cls, given: Any, check: Callable[[Any], MessageTable], known: ValidationInfo) -> MessageTable:
+        """Require the table of a message and refuse it where nobody is messaged."""
+        contacts = known.data.get("kind") == "contacts"
+        if given == NO_MESSAGE:  # pydantic hands in a copy
+            if contacts:
+                return NO_MESSAGE
+            raise PydanticCustomError("missing", "missing")
+        if contacts:
+            raise refuse("contacts are created, and nobody is messaged; leave the table out")
+        return check(given)
 
     def model_post_init(self, context: Any, /) -> None:
         """Take the base from pydantic's context, so that the file cannot have a key of that name."""

@@ -187,6 +187,22 @@ def notify_url_fault(text: str) -> str | None:
     return None
 
 
+def sender_id(environ: Mapping[str, str]) -> str:
+    """Return the sender that an account of the API's first version sends as; it names the account.
+
+    Raises:
+        ConfigError: it is missing, has not the form of an id, or a profile is named beside it.
+    """
+    text = environ.get("SENT_SENDER_ID", "").strip().lower()
+    if not text:
+        raise ConfigError(
+            'SENT_SENDER_ID is not set: version "v1" of the API needs the id of the sender beside the key'
+        )
+    if not _UUID.fullmatch(text):
+        raise ConfigError("SENT_SENDER_ID is not a UUID such as 7ba7b820-9dad-11d1-80b4-00c04fd430c8")
+    return text
+
+
 def profile_id(environ: Mapping[str, str]) -> str | None:
     """Return the profile to act for; it is part of the idempotency keys, so a plan needs it too.
 

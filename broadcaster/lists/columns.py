@@ -49,6 +49,8 @@ class Columns:
     region: str | None
     opt_out: str | None
     channel: str | None = None
+    contact_id: str | None = None
+    timezone: str | None = None
     chosen: str
 
 
@@ -60,6 +62,8 @@ def choose(
     region: str | None,
     opt_out: str | None,
     channel: str | None = None,
+    contact_id: str | None = None,
+    timezone: str | None = None,
     needed: Sequence[str],
     list_name: str,
 ) -> Columns:
@@ -72,6 +76,8 @@ def choose(
         region: the job's column for the region of each row.
         opt_out: the job's column that says who is not to be messaged.
         channel: the job's column that names the channels of each row.
+        contact_id: the job's column for the ids of contacts at Sent.
+        timezone: the job's column that names the time zone of each row.
         needed: the columns that the message's placeholders name.
         list_name: what messages call the list.
 
@@ -79,7 +85,15 @@ def choose(
         ListUnusable: a column that the job names is not there, or the numbers cannot be found.
         JobInvalid: placeholders name columns that are not there; names all of them.
     """
-    named = {"phone": phone, "id": id, "region": region, "opt_out": opt_out, "channel": channel}
+    named = {
+        "phone": phone,
+        "id": id,
+        "region": region,
+        "opt_out": opt_out,
+        "channel": channel,
+        "contact_id": contact_id,
+        "timezone": timezone,
+    }
     missing = {key: name for key, name in named.items() if name is not None and name not in columns}
     if missing:
         lines = [f"  recipients.{key}: no column {name!r}{_nearest(name, columns)}" for key, name in missing.items()]
@@ -93,7 +107,16 @@ def choose(
     chosen = "; ".join(
         f"{key}: column {found[key]!r} ({how.get(key, 'found by its name')})" for key in found if found[key]
     )
-    return Columns(phone=numbers, id=id, region=region, opt_out=opt_out, channel=channel, chosen=chosen)
+    return Columns(
+        phone=numbers,
+        id=id,
+        region=region,
+        opt_out=opt_out,
+        channel=channel,
+        contact_id=contact_id,
+        timezone=timezone,
+        chosen=chosen,
+    )
 
 
 def find_numbers_column(columns: Sequence[str], *, phone: str | None, list_name: str = "the list") -> str:

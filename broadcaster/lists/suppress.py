@@ -20,6 +20,21 @@ from broadcaster.phones import Digits, distinct, normalise
 _MANIFEST = frozenset(
     {"to", "status", "reason", "idempotency_key"}
 )  # the columns by which an earlier manifest is known
+# Those by which exported contacts are known: all of them, so that nobody's own list is taken for such a file.
+_CONTACTS = frozenset(
+    {
+        "contact_id",
+        "phone",
+        "country_code",
+        "region_code",
+        "available_channels",
+        "default_channel",
+        "opt_out",
+        "created_at",
+        "updated_at",
+    }
+)
+_MIGRATION = _MANIFEST | {"contact_id", "opt_out"}  # of a manifest that messaged nobody
 
 
 def open_suppressed(files: Sequence[str], *, base: Path, copies: Path | None = None) -> tuple[ListSource, ...]:
@@ -38,7 +53,9 @@ def open_suppressed(files: Sequence[str], *, base: Path, copies: Path | None = N
 
 
 def suppressed_numbers(sources: Sequence[ListSource], *, phone: str | None, default_region: str | None) -> Digits:
-    """Return every valid number of the lists once, in rising order; of a manifest, those that may have been messaged.
+    """Return every valid number of the lists once, in rising order.
+
+    Of a manifest, those that may have been messaged; of contacts, exported or created, those that have opted out.
 
     Args:
         sources: from :func:`open_suppressed`.
@@ -54,22 +71,34 @@ def suppressed_numbers(sources: Sequence[ListSource], *, phone: str | None, defa
 def _numbers(source: ListSource, *, phone: str | None, default_region: str | None) -> Digits:
     name = source.files[0].place.name
     column = find_numbers_column(source.columns, phone=phone, list_name=name)
-    of_manifest = set(source.columns) >= _MANIFEST
+    names = set(source.columns)
+    needed: tuple[str, ...] = ()
+    chosen, whose = _everybody, ""
+    if names >= _CONTACTS or names >= _MIGRATION:
+        needed, chosen, whose = ("opt_out",), _has_opted_out, " of anybody who has opted out"
+    elif names >= _MANIFEST:
+        needed, chosen, whose = ("status", "reason"), _may_have_been_messaged, " of anybody who may have been messaged"
 
     def judged() -> Iterator[Digits]:
         # A row that cannot be read may be somebody who has opted out: none is left out here.
-        for batch in source.batches([column, "status", "reason"] if of_manifest else [column]):
-            messaged = batch.filter(_may_have_been_messaged(batch)) if of_manifest else batch
-            yield normalise(messaged.column(0), default_region).e164
+        for batch in source.batches([column, *needed]):
+            yield normalise(chosen(batch).column(0), default_region).e164
 
     numbers = distinct(judged())
     if not numbers.size:
         raise ListUnusable(
-            f"{name}: the column {column!r} has not a single valid phone number"
-            f"{' of anybody who may have been messaged' if of_manifest else ''}; a suppression list that suppresses "
-            "nobody is taken for a mistake"
+            f"{name}: the column {column!r} has not a single valid phone number{whose}; a suppression list that "
+            "suppresses nobody is taken for a mistake"
         )
     return numbers
+
+
+def _everybody(batch: Any) -> Any:
+    return batch
+
+
+def _has_opted_out(batch: Any) -> Any:
+    return batch.filter(pc.equal(pc.utf8_lower(batch["opt_out"]), "true"))
 
 
 def _may_have_been_messaged(batch: Any) -> Any:
@@ -78,4 +107,4 @@ def _may_have_been_messaged(batch: Any) -> Any:
     Whoever was excluded there, refused, or not reached yet has got nothing from that run.
     """
     sent = pc.is_in(batch["status"], pa.array([str(Status.ACCEPTED), str(Status.IN_DOUBT)]))
-    return pc.or_(sent, pc.equal(batch["reason"], SKIPPED[0]))
+    return batch.filter(pc.or_(sent, pc.equal(batch["reason"], SKIPPED[0])))

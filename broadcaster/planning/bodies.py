@@ -12,7 +12,8 @@ from broadcaster.core.keys import FORMAT, LETTERS, begin_digest
 from broadcaster.core.values import Batch, Message
 from broadcaster.core.words import Channel
 from broadcaster.phones import format_e164
-from broadcaster.store.plan import BATCHES
+from broadcaster.planning.slots import Slot
+from broadcaster.store.plan import BATCHES, BETWEEN_ZONES
 
 _RECIPIENTS_PER_GROUP = 100_000  # of a row group: small enough to decode at once, large enough to compress
 _ALPHABET = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", dtype=np.uint8)  # base32, in lower case
@@ -38,6 +39,7 @@ class Cuts:
     channels: NDArray[np.signedinteger]  # set of channels by row
     first_row: int
     first_batch: int
+    slots: NDArray[np.int32] | None = None  # send time by row; None: at once
 
 
 def tables(
@@ -45,19 +47,20 @@ def tables(
     *,
     parameters: pa.Array,
     channels: Sequence[tuple[Channel, ...]],
+    slots: Sequence[Slot] = (),
     message: Message,
     encode: Callable[[Message, Batch], bytes],
     keys: Digest,
 ) -> Iterator[pa.Table]:
     """Yield the batches as row groups of ``batches.parquet``; *keys* is fed every key in order.
 
-    *parameters* and *channels* are what the numbers in *cuts* stand for.
+    *parameters*, *channels* and *slots* are what the numbers in *cuts* stand for.
     """
     at = 0
     while at < len(cuts.starts):
         until = int(np.searchsorted(cuts.ends, cuts.starts[at] + _RECIPIENTS_PER_GROUP, side="right"))
         until = max(until, at + 1)
-        yield _group(cuts, at, until, parameters, channels, message, encode, keys)
+        yield _group(cuts, at, until, parameters, channels, slots, message, encode, keys)
         at = until
 
 
@@ -67,6 +70,7 @@ def _group(
     end: int,
     parameters: pa.Array,
     channels: Sequence[tuple[Channel, ...]],
+    slots: Sequence[Slot],
     message: Message,
     encode: Callable[[Message, Batch], bytes],
     keys: Digest,
@@ -79,12 +83,19 @@ def _group(
     ends = cuts.ends[begin:end] - base
     own = parameters.take(pa.array(cuts.sets[rows[starts]]))
     codes = cuts.channels[rows[starts]]
+    when = _when(cuts, rows[starts], slots)
     begun = begin_digest(message.scope)
     digests = bytearray()
     number = cuts.first_batch + begin
-    for start, stop, body, code in zip(starts.tolist(), ends.tolist(), own.to_pylist(), codes.tolist(), strict=True):
+    each = zip(starts.tolist(), ends.tolist(), own.to_pylist(), codes.tolist(), when.to_pylist(), strict=True)
+    for start, stop, body, code, send_at in each:
         batch = Batch(
-            id=number, key="", to=tuple(written[start:stop]), channels=channels[code], parameters=body.encode()
+            id=number,
+            key="",
+            to=tuple(written[start:stop]),
+            channels=channels[code],
+            parameters=body.encode(),
+            send_at=send_at,
         )
         digest = begun.copy()
         digest.update(encode(message, batch))
@@ -99,13 +110,29 @@ def _group(
             pa.array(np.arange(begin, end, dtype=np.int32) + cuts.first_batch),
             _texts(found[:, :-1]),
             own.cast(pa.string()),
-            pa.nulls(end - begin, pa.string()),
+            when,
             pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), names),
             pa.ListArray.from_arrays(offsets, pa.array(rows + cuts.first_row)),
             pa.ListArray.from_arrays(offsets, to),
+            _where(cuts, rows[starts], slots),
         ],
         schema=BATCHES,
     )
+
+
+def _when(cuts: Cuts, firsts: NDArray[np.int64], slots: Sequence[Slot]) -> pa.Array:
+    """Return the send time of each batch, by its first row."""
+    if cuts.slots is None or not slots:
+        return pa.nulls(len(firsts), pa.string())
+    return pa.array([slot.send_at for slot in slots], pa.string()).take(pa.array(cuts.slots[firsts]))
+
+
+def _where(cuts: Cuts, firsts: NDArray[np.int64], slots: Sequence[Slot]) -> pa.Array:
+    """Return the zones of each batch, by its first row."""
+    if cuts.slots is None or not any(slot.zones for slot in slots):
+        return pa.nulls(len(firsts), BATCHES.field("zones").type)
+    names = pa.array([BETWEEN_ZONES.join(slot.zones) for slot in slots], pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(cuts.slots[firsts].astype(np.int32)), names)
 
 
 def _keys(digests: bytearray) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from broadcaster.core.words import Reason
 from broadcaster.phones import FAULTS
 from broadcaster.planning.ahead import each_ahead
 from broadcaster.planning.render import MISSING, UNSENDABLE
+from broadcaster.planning.slots import BAD_ZONE, LATE, NO_ZONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,9 @@ _OTHERS = (
     Exclusion(Reason.MISSING_PARAMETER, "a column that the message needs is empty in this row"),
     Exclusion(Reason.INVALID_PARAMETER, "a value contains a line break, a tab or five spaces, which the API refuses"),
     Exclusion(Reason.INVALID_CHANNEL, "the row's channel is none of sms, whatsapp, rcs, mms, auto"),
+    Exclusion(Reason.INVALID_TIMEZONE, "the row's time zone is no IANA name such as Europe/Berlin"),
+    Exclusion(Reason.UNKNOWN_ZONE, "the number may be in several time zones, or in any: no time is known to suit"),
+    Exclusion(Reason.TOO_LATE, "the next time that suits is after schedule.not_after"),
     Exclusion(Reason.DUPLICATE, "an earlier row has the same number"),
     Exclusion(Reason.MALFORMED_ROW, "the row has not as many cells as the header"),
 )
@@ -40,7 +44,18 @@ EXCLUSIONS: tuple[Exclusion, ...] = (
     *_OTHERS,
 )
 """What the codes mean; :data:`ELIGIBLE` is the first."""
-SUPPRESSED, OPTED_OUT, INCOMPLETE, REFUSED_VALUE, NO_CHANNEL, DUPLICATE, MALFORMED = range(len(FAULTS), len(EXCLUSIONS))
+(
+    SUPPRESSED,
+    OPTED_OUT,
+    INCOMPLETE,
+    REFUSED_VALUE,
+    NO_CHANNEL,
+    INVALID_TIMEZONE,
+    UNKNOWN_ZONE,
+    TOO_LATE,
+    DUPLICATE,
+    MALFORMED,
+) = range(len(FAULTS), len(EXCLUSIONS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +82,14 @@ def exclude(
     opted_out: NDArray[np.int64],
     completeness: NDArray[np.uint8],
     channels: NDArray[np.int16] | None = None,
+    slots: NDArray[np.int32] | None = None,
+    also_same: NDArray[np.int64] | None = None,
 ) -> Excluded:
     """Decide about every row; *suppressed* and *opted_out* are sorted and unique.
 
     *faults* are places in :data:`broadcaster.phones.FAULTS`, or :data:`MALFORMED`; *channels* are negative where they
-    are unknown.
+    are unknown, *slots* where :mod:`broadcaster.planning.slots` says why no time suits. Rows are the same person with
+    the same number, or with the same value in *also_same*.
     """
     codes = faults.copy()
     codes[(codes == ELIGIBLE) & is_in(numbers, suppressed)] = SUPPRESSED
@@ -80,9 +98,22 @@ def exclude(
     codes[(codes == ELIGIBLE) & (completeness == UNSENDABLE)] = REFUSED_VALUE
     if channels is not None:
         codes[(codes == ELIGIBLE) & (channels < 0)] = NO_CHANNEL
+    if slots is not None:
+        for word, code in ((BAD_ZONE, INVALID_TIMEZONE), (NO_ZONE, UNKNOWN_ZONE), (LATE, TOO_LATE)):
+            codes[(codes == ELIGIBLE) & (slots == word)] = code
     repeats = repeated(numbers, codes == ELIGIBLE)
     codes[repeats.rows] = DUPLICATE
+    if also_same is not None:
+        more = repeated(also_same, codes == ELIGIBLE)
+        codes[more.rows] = DUPLICATE
+        repeats = _both(repeats, more)
     return Excluded(codes, repeats)
+
+
+def _both(one: Repeats, other: Repeats) -> Repeats:
+    rows, first = np.concatenate([one.rows, other.rows]), np.concatenate([one.first, other.first])
+    by_row = np.argsort(rows)
+    return Repeats(rows[by_row], first[by_row])
 
 
 def is_in(numbers: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:

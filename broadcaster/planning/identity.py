@@ -13,7 +13,7 @@ from broadcaster.lists.columns import Columns
 from broadcaster.store.head import ListFile
 from broadcaster.store.plan import Plan
 
-EXTENSIBLE = ("campaign", "mode", "profile", "message", "recipients")
+EXTENSIBLE = ("campaign", "mode", "profile", "message", "recipients", "schedule")
 """What must be the same for an extension: the list itself may have grown."""
 
 
@@ -23,6 +23,7 @@ def identity_of(
     campaign: str,
     mode: Mode,
     profile: str | None,
+    operation: tuple[str, str],
     columns: Columns,
     lists: Sequence[ListFile],
     suppress: Sequence[str],
@@ -39,6 +40,8 @@ def identity_of(
             "text": job.message.text,
             "channels": [str(each) for each in job.message.channels],
             "parameters": dict(sorted(job.message.parameters.items())),
+            # Only where it is another than the usual one: plans of before there were others are the same job still.
+            **({} if operation == ("message", "v3") else {"operation": list(operation)}),
         },
         "recipients": {
             "phone": columns.phone,
@@ -46,15 +49,24 @@ def identity_of(
             "region": columns.region,
             "opt_out": columns.opt_out,
             **({"channel": columns.channel} if columns.channel else {}),  # not there: a plan that is older than the key
+            **({"contact_id": columns.contact_id} if columns.contact_id else {}),
+            **({"timezone": columns.timezone} if columns.timezone else {}),
             "default_region": recipients.default_region,
             "encoding": recipients.encoding,
             "delimiter": recipients.delimiter,
             # Only where it is used: plans of before it could be are the same job still.
             **({"sheet": recipients.sheet} if recipients.sheet is not None else {}),
         },
+        **({"schedule": _when(job)} if job.schedule.is_used else {}),
         "list": [each.sha256 for each in lists],
         "suppress": list(suppress),
     }
+
+
+def _when(job: Job) -> dict[str, Any]:
+    """Return what decides about send times. How late anything may go out is a limit, and may change."""
+    schedule = job.schedule.model_dump(mode="json", exclude={"not_after", "staged"})
+    return {**schedule, "timezone": job.timezone}
 
 
 def match(plan: Plan, identity: Mapping[str, Any], *, only: Sequence[str] | None = None) -> None:
@@ -64,8 +76,8 @@ def match(plan: Plan, identity: Mapping[str, Any], *, only: Sequence[str] | None
         BelongsToAnother: and what goes on instead.
     """
     frozen = next(part.head.identity for part in reversed(plan.parts) if not part.head.is_retry)
-    for name in only or identity:
-        if frozen.get(name) == identity[name]:
+    for name in only or dict.fromkeys([*identity, *frozen]):
+        if frozen.get(name) == identity.get(name):
             continue
         where = plan.run_dir.path
         what = {"list": "list has", "suppress": "suppression list has", "recipients": "columns to use have"}.get(

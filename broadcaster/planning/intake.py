@@ -22,6 +22,7 @@ from broadcaster.planning.ahead import each_ahead, one_behind
 from broadcaster.planning.channels import ChannelSets
 from broadcaster.planning.exclude import MALFORMED
 from broadcaster.planning.render import Rendered, Renderer
+from broadcaster.planning.slots import ZoneNames
 from broadcaster.store.files import disk_errors
 
 N = TypeVar("N", bound=np.generic)
@@ -51,6 +52,7 @@ class Intake:
         sets: the parameter set.
         completeness: of the parameters.
         channels: the set of channels; negative where it is unknown.
+        zones: the zone that a column of its own names (:class:`broadcaster.planning.slots.ZoneNames`), if there is one.
         opted_out: numbers of which a row says that they have opted out; sorted, each once.
         malformed: the few rows that cannot be read, by position: what is wrong with them.
         rows_by_file: how many rows each file of the list has.
@@ -61,6 +63,7 @@ class Intake:
     sets: NDArray[np.int32]
     completeness: NDArray[np.uint8]
     channels: NDArray[np.int16]
+    zones: NDArray[np.int32] | None
     opted_out: NDArray[np.int64]
     malformed: dict[int, str]
     rows_by_file: tuple[int, ...]
@@ -94,30 +97,43 @@ class _Judged:
     rendered: Rendered
     opted_out: NDArray[np.int64]
     channels: pa.Array | None
+    zones: pa.Array | None
     carried: pa.RecordBatch
 
 
-def take_in(audience: Audience, renderer: Renderer, channel_sets: ChannelSets, *, spill: Path) -> Intake:
+def take_in(
+    audience: Audience,
+    renderer: Renderer,
+    channel_sets: ChannelSets,
+    zone_names: ZoneNames | None = None,
+    *,
+    spill: Path,
+) -> Intake:
     """Read the list to its end; its cells go to *spill*, a record batch as it comes.
+
+    Its column of time zones is read only where somebody gives *zone_names*.
 
     Raises:
         ListUnusable: when the list cannot be read or has no rows.
         StoreError: when the disk refuses.
     """
     columns = audience.columns
-    needed = (columns.phone, columns.id, columns.region, columns.opt_out, columns.channel, *renderer.columns)
+    zone_column = columns.timezone if zone_names is not None else None
+    some = (columns.phone, columns.id, columns.region, columns.opt_out, columns.channel, zone_column)
+    needed = (*some, *renderer.columns)
     malformed: dict[int, str] = {}
     files = tuple(map(_Counted, audience.source.files))
     batches = ListSource(files=files).batches([*dict.fromkeys(filter(None, needed))], malformed=malformed)
     numbers, faults, sets, completeness, opted_out = [], [], [], [], [np.zeros(0, dtype=np.int64)]
     channels: list[NDArray[np.int16]] = []
+    zones: list[NDArray[np.int32]] = []
     with (
         disk_errors(spill),
         pa.OSFile(str(spill), "wb") as file,
         pa.ipc.new_file(file, _SPILL, options=_COMPRESSED) as writer,
         one_behind(writer.write_batch) as write,
     ):
-        for judged in each_ahead(lambda batch: _judge(batch, audience, renderer), batches):
+        for judged in each_ahead(lambda batch: _judge(batch, audience, renderer, zone_column), batches):
             write(judged.carried)
             numbers.append(judged.numbers.e164)
             faults.append(judged.numbers.fault)
@@ -126,6 +142,8 @@ def take_in(audience: Audience, renderer: Renderer, channel_sets: ChannelSets, *
             opted_out.append(judged.opted_out)
             if judged.channels is not None:
                 channels.append(channel_sets.number(judged.channels))
+            if judged.zones is not None and zone_names is not None:
+                zones.append(zone_names.number(judged.zones))
     if not numbers:
         raise ListUnusable("the list has a header but no rows; nothing to send")
     all_faults = _together(faults)
@@ -136,6 +154,7 @@ def take_in(audience: Audience, renderer: Renderer, channel_sets: ChannelSets, *
         sets=renderer.final(_together(sets)),
         completeness=_together(completeness),
         channels=_together(channels) if channels else np.broadcast_to(np.int16(0), len(all_faults)),
+        zones=_together(zones) if zones else None,
         opted_out=np.unique(np.concatenate(opted_out)),
         malformed=malformed,
         rows_by_file=tuple(file.rows for file in files),
@@ -150,7 +169,7 @@ def carried(spill: Path) -> Iterator[pa.RecordBatch]:
             yield reader.get_batch(at)
 
 
-def _judge(batch: pa.RecordBatch, audience: Audience, renderer: Renderer) -> _Judged:
+def _judge(batch: pa.RecordBatch, audience: Audience, renderer: Renderer, zone_column: str | None) -> _Judged:
     columns = audience.columns
     cells = batch.column(columns.phone)
     region = batch.column(columns.region) if columns.region else audience.default_region
@@ -162,6 +181,7 @@ def _judge(batch: pa.RecordBatch, audience: Audience, renderer: Renderer) -> _Ju
         renderer.render(batch),
         stopped,
         batch.column(columns.channel) if columns.channel else None,
+        batch.column(zone_column) if zone_column else None,
         pa.RecordBatch.from_arrays([ids, cells], schema=_SPILL),
     )
 

@@ -16,6 +16,7 @@ from broadcaster.lists.columns import Columns, choose
 from broadcaster.lists.fetch import is_local, shown
 from broadcaster.lists.read import ListSource, open_list
 from broadcaster.lists.suppress import open_suppressed
+from broadcaster.operations.legacy import CONTACT_ID
 from broadcaster.planning.render import Renderer
 from broadcaster.store.files import PRIVATE, TEMPORARY, disk_errors, sync
 from broadcaster.store.head import ListFile
@@ -114,6 +115,14 @@ def read_lists(job: Job, *, copies: Path | None) -> Reading:
     )
 
 
+def parameters_of(job: Job) -> dict[str, str]:
+    """Return what is rendered for each row: the message's parameters, and the contact's id where it is sent to that."""
+    parameters = dict(job.message.parameters)
+    if job.recipients.contact_id is not None:
+        parameters[CONTACT_ID] = f"{{{job.recipients.contact_id}}}"
+    return parameters
+
+
 def open_job_list(job: Job, *, copies: Path | None = None) -> Opened:
     """Open the list of *job* and find its columns.
 
@@ -138,7 +147,7 @@ def open_job_list(job: Job, *, copies: Path | None = None) -> Opened:
             copies=copies,
         )
     try:
-        renderer = Renderer(job.message.parameters)
+        renderer = Renderer(parameters_of(job))
     except ValueError as error:
         raise ConfigError(f"message.parameters: {error}; the API refuses such a value") from error
     columns = choose(
@@ -148,6 +157,8 @@ def open_job_list(job: Job, *, copies: Path | None = None) -> Opened:
         region=recipients.region,
         opt_out=recipients.opt_out,
         channel=recipients.channel,
+        contact_id=recipients.contact_id,
+        timezone=recipients.timezone,
         needed=renderer.columns,
         list_name=", ".join(name if is_local(name) else shown(name) for name in recipients.files),
     )

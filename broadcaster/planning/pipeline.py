@@ -8,7 +8,7 @@ side by side. The head is not written here: until somebody writes it, the part d
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,17 +18,21 @@ from numpy.typing import NDArray
 
 from broadcaster.core.values import Message
 from broadcaster.core.words import Channel
+from broadcaster.operations.contacts import PARAMETERS as OPT_OUTS
 from broadcaster.operations.model import Operation
 from broadcaster.phones.origins import countries, line_types
 from broadcaster.planning import bodies
 from broadcaster.planning.ahead import beside
 from broadcaster.planning.canary import cut_with_canary, sample
 from broadcaster.planning.channels import ChannelSets
-from broadcaster.planning.exclude import ELIGIBLE, Excluded, counts_by_reason, exclude
+from broadcaster.planning.contacts import contacts_of
+from broadcaster.planning.exclude import ELIGIBLE, Excluded, counts_by_reason, exclude, is_in
 from broadcaster.planning.followup import Known
 from broadcaster.planning.intake import Audience, Intake, carried, take_in
 from broadcaster.planning.render import Renderer
 from broadcaster.planning.rowtable import Decided, write_rows
+from broadcaster.planning.slots import Slot, Timed, ZoneNames
+from broadcaster.planning.timing import Timing
 from broadcaster.store.files import PRIVATE, TEMPORARY, digest, disk_errors, sync
 from broadcaster.store.parquet import writing
 from broadcaster.store.plan import BATCHES
@@ -74,6 +78,7 @@ class Built:
         by_channels: recipients by the channels that they are sent on.
         countries, line_types: recipients by either; of the latter, as many as *line_types_of* were looked at.
         rows_by_file: how many rows each file of the list has.
+        times: recipients by send time, in order of time; *zones*: by time zone, where that decides about the time.
         canary: recipients of the first *canary_batches*, which go before all others.
     """
 
@@ -93,14 +98,24 @@ class Built:
     line_types: dict[str, int]
     line_types_of: int
     rows_by_file: tuple[int, ...]
+    times: dict[str, int] = field(default_factory=dict)
+    zones: dict[str, int] = field(default_factory=dict)
     canary: int = 0
     canary_batches: int = 0
 
 
 def build_part(
-    audience: Audience, wording: Wording, *, run_dir: RunDir, part: int, first_row: int, first_batch: int, known: Known
+    audience: Audience,
+    wording: Wording,
+    *,
+    run_dir: RunDir,
+    part: int,
+    first_row: int,
+    first_batch: int,
+    known: Known,
+    timing: Timing | None = None,
 ) -> Built:
-    """Read the list and write ``plan.parquet`` and ``batches.parquet`` of *part*.
+    """Read the list and write ``plan.parquet`` and ``batches.parquet`` of *part*; *timing* says when to send.
 
     Raises:
         ListUnusable: when the list cannot be read or has no rows.
@@ -108,26 +123,38 @@ def build_part(
     """
     renderer = Renderer(wording.parameters)
     channel_sets = ChannelSets(wording.channels)
+    asks_opt_outs = wording.operation.takes_opt_outs
     spill = run_dir.path / f"{TEMPORARY}rows"
     rows_path = run_dir.rows(part)
     try:
-        intake = take_in(audience, renderer, channel_sets, spill=spill)
+        zone_names = ZoneNames() if timing is not None and timing.is_local else None
+        intake = take_in(audience, renderer, channel_sets, zone_names, spill=spill)
+        timed = timing.slots(intake.numbers, intake.zones, zone_names) if timing is not None else Timed.none()
         excluded = exclude(
             intake.numbers,
             intake.faults,
             suppressed=audience.suppressed,
-            opted_out=intake.opted_out,
+            opted_out=intake.opted_out[:0] if asks_opt_outs else intake.opted_out,
             completeness=intake.completeness,
             channels=intake.channels if audience.columns.channel else None,
+            slots=timed.codes if timed.slots else None,
+            also_same=contacts_of(renderer.sets, intake.sets) if audience.columns.contact_id else None,
         )
         kept = _keep(intake, excluded, known, spill)
-        numbers, sets = _of(intake.numbers, kept), _of(intake.sets, kept)
+        # Where opt-outs are asked for, they are all that the requests say besides the numbers.
+        asked = is_in(intake.numbers, intake.opted_out).astype(np.int32) if asks_opt_outs else intake.sets
+        parameters = pa.array(OPT_OUTS, pa.large_string()) if asks_opt_outs else renderer.sets
+        numbers, sets = _of(intake.numbers, kept), _of(asked, kept)
         channels, codes = _of(intake.channels, kept), _of(excluded.codes, kept)
         repeats, malformed, already_planned = excluded.repeats, intake.malformed, len(intake.numbers) - len(numbers)
         rows_by_file = intake.rows_by_file
+        slots = _of(timed.codes, kept) if timed.slots else None
         del intake, excluded  # of what follows, only what it needs stays in memory
         widths = np.array([len(each) for each in channel_sets.sets])
-        cuts, canary_batches = _cuts(numbers, sets, channels, codes, wording, channel_sets, first_row, first_batch)
+        cuts, canary_batches = _cuts(
+            numbers, sets, channels, codes, wording, channel_sets, slots, first_row, first_batch
+        )
+        times, zones = timed.counts(cuts.rows if kept is None else kept[cuts.rows])
         sizes = cuts.ends - cuts.starts
         batches = np.full(len(numbers), -1, dtype=np.int32)
         batches[cuts.rows] = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes) + first_batch
@@ -139,11 +166,18 @@ def build_part(
             channels=channels,
             channel_sets=channel_sets.sets,
             repeats=repeats,
+            same="number or contact" if audience.columns.contact_id else "number",
             malformed=malformed,
         )
         with beside(lambda: write_rows(rows_path, spill, decided)):
             keys = write_batches(
-                run_dir.batches(part), cuts, renderer.sets, channel_sets.sets, wording.message, wording.operation
+                run_dir.batches(part),
+                cuts,
+                parameters,
+                channel_sets.sets,
+                wording.message,
+                wording.operation,
+                slots=timed.slots,
             )
             where = look_at(cuts)
     finally:
@@ -159,6 +193,8 @@ def build_part(
         where=where,
         paths=(rows_path, run_dir.batches(part)),
         rows_by_file=rows_by_file,
+        times=times,
+        zones=zones,
         canary_batches=canary_batches,
     )
 
@@ -182,6 +218,8 @@ def built(
     where: Where,
     paths: Sequence[Path],
     rows_by_file: tuple[int, ...] = (),
+    times: dict[str, int] | None = None,
+    zones: dict[str, int] | None = None,
     canary_batches: int = 0,
 ) -> Built:
     """Make the tables at *paths* private and durable, and count what *cuts* ask for."""
@@ -213,6 +251,8 @@ def built(
         line_types=where.line_types,
         line_types_of=where.looked_at,
         rows_by_file=rows_by_file,
+        times=times or {},
+        zones=zones or {},
         canary=int(sizes[:canary_batches].sum()),
         canary_batches=canary_batches,
     )
@@ -225,6 +265,8 @@ def write_batches(
     channel_sets: Sequence[tuple[Channel, ...]],
     message: Message,
     operation: Operation,
+    *,
+    slots: Sequence[Slot] = (),
 ) -> str:
     """Write ``batches.parquet`` and return the digest of its keys.
 
@@ -234,7 +276,13 @@ def write_batches(
     keys = hashlib.sha256()
     with writing(path, BATCHES, repeated=("channels",)) as writer:
         for table in bodies.tables(
-            cuts, parameters=parameters, channels=channel_sets, message=message, encode=operation.encode, keys=keys
+            cuts,
+            parameters=parameters,
+            channels=channel_sets,
+            slots=slots,
+            message=message,
+            encode=operation.encode,
+            keys=keys,
         ):
             writer.write_table(table, row_group_size=max(1, table.num_rows))
     return keys.hexdigest()
@@ -247,10 +295,11 @@ def _cuts(
     codes: NDArray[np.uint8],
     wording: Wording,
     channel_sets: ChannelSets,
+    slots: NDArray[np.int32] | None,
     first_row: int,
     first_batch: int,
 ) -> tuple[bodies.Cuts, int]:
-    """Decide who is in which batch: rows of equal parameters and channels together, but nobody with the canary.
+    """Decide who is in which batch: rows of equal parameters, channels and send times together; the canary alone.
 
     Returns:
         The cuts, and how many of them, from the first on, are the canary's.
@@ -258,6 +307,8 @@ def _cuts(
     eligible = np.flatnonzero(codes == ELIGIBLE)
     several = len(channel_sets.sets)
     groups = sets[eligible] if several == 1 else sets[eligible].astype(np.int64) * several + channels[eligible]
+    if slots is not None:
+        groups = groups.astype(np.int64) * (int(slots.max(initial=0)) + 1) + slots[eligible]
     limits = np.array([wording.largest_batch(each) for each in channel_sets.sets], dtype=np.int32)
     largest = int(limits[0]) if several == 1 else limits[channels[eligible]]
     order, starts, ends, in_front = cut_with_canary(
@@ -272,6 +323,7 @@ def _cuts(
         channels=channels,
         first_row=first_row,
         first_batch=first_batch,
+        slots=slots,
     )
     return cuts, in_front
 

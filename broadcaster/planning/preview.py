@@ -9,12 +9,15 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from broadcaster.clock import wall_us
 from broadcaster.core.pacing import Source
 from broadcaster.core.segments import most_segments, segments
 from broadcaster.core.sizes import duration_s, largest_batch, utf16_length
 from broadcaster.core.values import Batch
-from broadcaster.core.words import Channel
+from broadcaster.core.words import Channel, Repeat
+from broadcaster.operations.contacts import PARAMETERS as OPT_OUTS
 from broadcaster.phones import mask
+from broadcaster.planning.when import When, when
 from broadcaster.store.head import Head
 from broadcaster.store.plan import Plan
 
@@ -47,6 +50,10 @@ class Preview:
         line_types: as many recipients as *line_types_of* by kind of line: these were looked at.
         segments_each: parts that one SMS is billed as; of a template, the most that it can be.
         encoding: the alphabet of the text; ``None`` where the API renders it.
+        kind: what is asked of the API: ``messages/v3`` …
+        creates: contacts are created, and nobody is messaged; *opt_outs* of them are set to have opted out.
+        unprotected: nothing protects a request from being executed twice, so that it is never repeated by itself.
+        schedule: when it goes out; ``None``: at once.
         first_excluded: where the first excluded rows stand in the list, and why.
         canary: recipients whose receipts decide about the others, in *canary_requests*, within *canary_wait_s*.
         again, left_out: of a retry, deliveries that are sent again and those that are not, by why.
@@ -77,6 +84,11 @@ class Preview:
     encoding: str | None
     first_excluded: tuple[ExcludedRow, ...]
     examples: tuple[tuple[str, str], ...]
+    schedule: When | None = None
+    kind: str = "messages/v3"
+    creates: bool = False
+    opt_outs: int = 0
+    unprotected: bool = False
     canary: int = 0
     canary_requests: int = 0
     canary_wait_s: float = 0.0
@@ -101,26 +113,28 @@ def preview(
     first = plan.head
     each, encoding = segments(first.text) if first.text is not None else (most_segments(first.body_length), None)
     largest = max(head.heaviest for head in heads)
+    opt_outs = _opt_outs(plan) if first.asked.takes_opt_outs else 0
+    requests = plan.batches + opt_outs  # each is set by a request of its own
     return Preview(
         campaign=first.campaign,
         mode=first.mode,
         run_dir=str(plan.run_dir.path),
-        message=_message(first.template_id, first.template_name, first.text),
+        message=_message(first),
         channels=first.channels,
         rows=plan.rows,
         excluded=plan.excluded,
         recipients=plan.recipients,
         batches=plan.batches,
-        requests=plan.batches,
-        messages=plan.deliveries,
+        requests=requests,
+        messages=plan.deliveries if first.asked.sends_messages else 0,
         largest_batch=max(head.largest_batch for head in heads),
         fills_minutes=any(_fills_minutes(head) for head in heads),
         requests_per_minute=requests_per_minute,
         messages_per_minute=messages_per_minute,
         limit_source=source,
         duration_s=duration_s(
-            plan.batches + (_LOOK_UPS_OF_TEXT if first.text is not None else _LOOK_UPS),
-            plan.deliveries,
+            requests + _look_ups(first),
+            plan.deliveries if first.asked.sends_messages else 0,
             requests_per_minute=requests_per_minute,
             messages_per_minute=messages_per_minute,
             largest=largest,
@@ -133,9 +147,30 @@ def preview(
         encoding=encoding,
         first_excluded=tuple(islice(_excluded(plan), _FIRST)),
         examples=tuple(islice(_examples(plan.read_batches()), _EXAMPLES)),
+        schedule=when(heads, batches=plan.batches, messages=plan.deliveries, now_us=wall_us()),
+        kind=first.asked.name,
+        creates=not first.asked.sends_messages,
+        opt_outs=opt_outs,
+        unprotected=first.asked.repeat is Repeat.NEVER,
         canary=sum(head.canary for head in heads),
         canary_requests=sum(head.canary_batches for head in heads),
         canary_wait_s=canary_wait_s,
+    )
+
+
+def _look_ups(head: Head) -> int:
+    """Return how many look-ups go before the first request."""
+    if not head.asked.looks_ahead:
+        return 0
+    return _LOOK_UPS if head.asked.sends_messages and head.text is None else _LOOK_UPS_OF_TEXT
+
+
+def _opt_outs(plan: Plan) -> int:
+    """Return how many recipients are to be set to have opted out."""
+    return sum(
+        pc.sum(pc.equal(table["parameters"], OPT_OUTS[1])).as_py() or 0
+        for part in plan.parts
+        for table in part.read_batch_columns(["parameters"])
     )
 
 
@@ -186,10 +221,12 @@ def place(head: Head, row: int) -> tuple[str | None, int]:
     return None, row + 2
 
 
-def _message(template_id: str | None, template_name: str | None, text: str | None) -> str:
-    if text is not None:
-        return f"text of {len(text)} characters"
-    return f"template {template_id}" if template_id else f"template {template_name!r}"
+def _message(head: Head) -> str:
+    if not head.asked.sends_messages:
+        return "none: contacts are created"
+    if head.text is not None:
+        return f"text of {len(head.text)} characters"
+    return f"template {head.template_id}" if head.template_id else f"template {head.template_name!r}"
 
 
 def _examples(batches: Iterator[Batch]) -> Iterator[tuple[str, str]]:

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from broadcaster.core.pacing import Source
 from broadcaster.core.sizes import largest_batch, utf16_length
-from broadcaster.core.values import Message
+from broadcaster.core.values import Batch, Message
 from broadcaster.core.words import Channel
+from broadcaster.core.zones import read_us
 from broadcaster.operations.model import Operation
 from broadcaster.planning import bodies
 from broadcaster.planning.again import UNDELIVERED, Selection
 from broadcaster.planning.group import cut
 from broadcaster.planning.pipeline import Built, built, look_at, write_batches
 from broadcaster.planning.preview import Preview, preview
+from broadcaster.planning.slots import Slot
 from broadcaster.store.parquet import writing
 from broadcaster.store.plan import Plan
 from broadcaster.store.spread import CHANNELS
@@ -56,10 +58,11 @@ def build_retry(plan: Plan, chosen: Selection, *, message: Message, operation: O
         channels=wanted.groups,
         first_row=0,  # rows are numbered through the whole plan here
         first_batch=plan.batches,
+        slots=wanted.groups if wanted.slots else None,
     )
     part = len(plan.parts)
     paths = [plan.run_dir.batches(part)]
-    keys = write_batches(paths[0], cuts, wanted.parameters, wanted.channels, message, operation)
+    keys = write_batches(paths[0], cuts, wanted.parameters, wanted.channels, message, operation, slots=wanted.slots)
     if len(chosen.undelivered):
         paths.append(plan.run_dir.rows(part))
         with writing(paths[1], UNDELIVERED) as writer:
@@ -74,6 +77,7 @@ def build_retry(plan: Plan, chosen: Selection, *, message: Message, operation: O
         keys_sha256=keys,
         where=look_at(cuts),
         paths=paths,
+        times=_times(wanted, rows),
     )
 
 
@@ -85,6 +89,7 @@ class _Wanted:
     numbers: NDArray[np.int64]
     parameters: pa.Array
     channels: list[tuple[Channel, ...]]
+    slots: list[Slot]  # by group as well, or empty: at once
     largest: NDArray[np.int32]
 
 
@@ -93,7 +98,7 @@ def _collect(plan: Plan, masks: NDArray[np.uint8], operation: Operation) -> _Wan
     groups = np.zeros(plan.rows, dtype=np.int32)
     numbers = np.zeros(plan.rows, dtype=np.int64)
     retries = {part.head.generation for part in plan.parts if part.head.is_retry}
-    found: dict[tuple[bytes, tuple[Channel, ...]], int] = {}
+    found: dict[tuple[bytes, tuple[Channel, ...], Slot | None], int] = {}
     largest: dict[tuple[Channel, ...], int] = {}
     for batch, of_batch in plan.read_with_rows():
         largest[batch.channels] = max(largest.get(batch.channels, 0), len(batch.to))
@@ -102,15 +107,16 @@ def _collect(plan: Plan, masks: NDArray[np.uint8], operation: Operation) -> _Wan
         for mask in np.unique(masks[of_batch]).tolist():
             if mask:
                 here = np.flatnonzero(masks[of_batch] == mask)
-                channels = _in_order(mask, batch.channels)
-                groups[of_batch[here]] = found.setdefault((batch.parameters, channels), len(found))
+                group = batch.parameters, _in_order(mask, batch.channels), _slot(batch)
+                groups[of_batch[here]] = found.setdefault(group, len(found))
                 numbers[of_batch[here]] = [int(batch.to[position][1:]) for position in here.tolist()]
-    sizes = [largest.get(channels) or _largest_on(channels, plan, operation) for _, channels in found]
+    sizes = [largest.get(channels) or _largest_on(channels, plan, operation) for _, channels, _ in found]
     return _Wanted(
         groups=groups,
         numbers=numbers,
-        parameters=pa.array([parameters.decode() for parameters, _ in found], pa.large_string()),
-        channels=[channels for _, channels in found],
+        parameters=pa.array([parameters.decode() for parameters, _, _ in found], pa.large_string()),
+        channels=[channels for _, channels, _ in found],
+        slots=[slot for _, _, slot in found if slot is not None],
         largest=np.array(sizes, dtype=np.int32),
     )
 
@@ -132,6 +138,19 @@ def _largest_on(channels: tuple[Channel, ...], plan: Plan, operation: Operation)
         messages_per_minute=head.limits.get("messages_per_minute", 0),
         hard_limit=operation.largest_batch,
     )
+
+
+def _times(wanted: _Wanted, rows: NDArray[np.int64]) -> dict[str, int]:
+    """Count *rows* by send time, in order of time."""
+    times: dict[str, int] = {}
+    for slot, count in zip(wanted.slots, np.bincount(wanted.groups[rows]).tolist(), strict=False):
+        times[slot.send_at] = times.get(slot.send_at, 0) + count
+    return {at: times[at] for at in sorted(times, key=read_us)}
+
+
+def _slot(batch: Batch) -> Slot | None:
+    """Return when a batch was to go out: the same time again, and another one if it has passed."""
+    return None if batch.send_at is None else Slot(batch.send_at, batch.zones)
 
 
 def preview_retry(

@@ -33,6 +33,7 @@ class Decided:
         channels: which of *channel_sets* a row has; negative where that is unknown.
         channel_sets: the job's own first.
         repeats: of the list, not of what is kept.
+        same: what they have in common with an earlier row.
         malformed: what is wrong with rows that cannot be read, by position in the list.
     """
 
@@ -43,6 +44,7 @@ class Decided:
     channels: NDArray[np.int16]
     channel_sets: Sequence[tuple[Channel, ...]]
     repeats: Repeats
+    same: str
     malformed: Mapping[int, str]
 
 
@@ -98,7 +100,8 @@ def _errors(rows: NDArray[np.int64], codes: NDArray[np.uint8], decided: Decided)
     again = codes == DUPLICATE
     if again.any():
         first = decided.repeats.first[np.searchsorted(decided.repeats.rows, rows[again])]
-        named = pc.binary_join_element_wise("the same number as input row ", pa.array(first).cast(pa.string()), "")
+        same = f"the same {decided.same} as input row "
+        named = pc.binary_join_element_wise(same, pa.array(first).cast(pa.string()), "")
         errors = pc.replace_with_mask(errors, pa.array(again), named)
     unread = codes == MALFORMED
     if unread.any():

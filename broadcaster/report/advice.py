@@ -48,6 +48,17 @@ EXCLUDED: Mapping[str, Advice] = MappingProxyType(
         "invalid_channel": Advice(
             "The row asks for a channel that does not exist.", "Write sms, whatsapp, rcs, mms or auto."
         ),
+        "invalid_timezone": Advice(
+            "The row's own column names no time zone.", "Write an IANA name such as Europe/Berlin, or leave it empty."
+        ),
+        "unknown_zone": Advice(
+            "The number may be in several time zones, or in any, and no time is known to suit.",
+            "Name the zone in a column of the list (recipients.timezone), or set schedule.unknown_zone.",
+        ),
+        "too_late": Advice(
+            "The next time that suits the recipient is after schedule.not_after.",
+            "Plan them under another campaign name with a later not_after, if it is not too late.",
+        ),
         "filtered": Advice("The row does not match the job's filter.", "Nothing to do, if the filter is as it should."),
         "duplicate": Advice(
             "An earlier row has the same number.", "Nothing to do: they get the message once, by the earlier row."
@@ -155,6 +166,11 @@ STOPPED: Mapping[str, Advice] = MappingProxyType(
         "template_unusable": Advice("The template cannot be sent.", _TEMPLATE),
         "request_refused": Advice("The API refuses the request, whoever it is for.", "Correct the job's message."),
         "account_refused": Advice("The API refuses the key or the account.", _KEY),
+        "schedule_stale": Advice(
+            "It is too late: schedule.not_after has passed.",
+            "If it may go out all the same, give the job a later not_after and run it again.",
+        ),
+        "window_shut": Advice("The job's window is shut.", "Run 'broadcaster resume' when it opens, or let it wait."),
         "unreachable": Advice("The API did not answer.", "Check the network, then run 'broadcaster resume'."),
         "stopped": Advice("Somebody stopped the run.", "Run 'broadcaster resume' to go on; nobody gets it twice."),
         "paused": Advice(

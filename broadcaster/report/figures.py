@@ -277,6 +277,11 @@ class Figures:
         return sum(self.outcomes.values())
 
     @property
+    def creates(self) -> bool:
+        """Whether contacts are created, and nobody is messaged."""
+        return any(step.unit == "contacts" for step in self.funnel)
+
+    @property
     def is_real(self) -> bool:
         """Whether anybody could have been messaged."""
         return self.mode == "live"

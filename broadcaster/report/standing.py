@@ -12,7 +12,11 @@ from broadcaster.report.outcomes import ACCEPTED, DELIVERED, NOT_DELIVERED, tota
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What a headline is made of."""
+    """What a headline is made of.
+
+    ``creates``: contacts are created, and nobody is messaged. ``named``: the API names what it creates, so that
+    receipts and look-ups can be about it; without, a request in doubt is never repeated by itself either.
+    """
 
     state: State
     outcomes: Mapping[str, int]
@@ -20,6 +24,8 @@ class Standing:
     mode: str
     run_dir: str
     why: str | None
+    creates: bool = False
+    named: bool = True
 
     @property
     def verify(self) -> tuple[str, str]:
@@ -48,8 +54,8 @@ def headline(standing: Standing) -> str:
     if not asked:
         return "There was nobody to message: every row is excluded, or the list has none."
     if standing.state is State.PLANNED:
-        return f"{_messages(asked)} planned, and nothing was sent yet."
-    parts = [f"{accepted:,} of {_messages(asked)} accepted"]
+        return f"{_counted(standing, asked)} planned, and nothing was sent yet."
+    parts = [f"{accepted:,} of {_counted(standing, asked)} accepted"]
     parts += [
         f"{outcomes[each]:,} {name}"
         for each, name in (
@@ -60,8 +66,10 @@ def headline(standing: Standing) -> str:
         if outcomes[each]
     ]
     sentence = f"{', '.join(parts)}."
-    if not accepted:
+    if not accepted or standing.creates:
         return sentence
+    if not standing.named:
+        return f"{sentence} Version v1 of the API names no messages, so that nobody can ask what became of them."
     if not standing.receipts.messages:
         return f"{sentence} No receipts yet, so that nobody knows how many arrived."
     arrived, lost = total(outcomes, DELIVERED), total(outcomes, NOT_DELIVERED)
@@ -77,14 +85,16 @@ def commands(standing: Standing, *, verified: bool) -> tuple[tuple[str, str], ..
         return ((f"broadcaster status {where}", "where it stands at this moment"),)
     if standing.state is State.PLANNED:
         found.append((f"broadcaster resume {where}", "send it"))
-    elif outcomes[Outcome.PENDING] or outcomes[Outcome.IN_DOUBT]:
+    elif outcomes[Outcome.PENDING] or (outcomes[Outcome.IN_DOUBT] and standing.named):
         found.append((f"broadcaster resume {where}", "go on; nobody gets it twice"))
     if outcomes[Outcome.IN_DOUBT]:
-        found.append((f"broadcaster reconcile {where}", "look at the API for what is in doubt"))
+        if standing.named:
+            found.append((f"broadcaster reconcile {where}", "look at the API for what is in doubt"))
         found.append((f"broadcaster resolve {where}", "see what is in doubt, and decide about it"))
     if outcomes[Outcome.REJECTED]:
         found.append((f"broadcaster retry-failed {where}", "send again what was refused, once the cause is mended"))
-    if total(outcomes, ACCEPTED) and standing.receipts.messages < standing.receipts.of and standing.mode == "live":
+    comes = standing.mode == "live" and standing.named and not standing.creates
+    if comes and total(outcomes, ACCEPTED) and standing.receipts.messages < standing.receipts.of:
         found.append((f"broadcaster serve {where}", "receive receipts by webhook as they come"))
         found.append((f"broadcaster reconcile {where}", "ask the API for what has no receipt"))
     if not verified:
@@ -95,5 +105,5 @@ def commands(standing: Standing, *, verified: bool) -> tuple[tuple[str, str], ..
     return tuple(first.items())
 
 
-def _messages(count: int) -> str:
-    return f"{count:,} message{'' if count == 1 else 's'}"
+def _counted(standing: Standing, count: int) -> str:
+    return f"{count:,} {'contact' if standing.creates else 'message'}{'' if count == 1 else 's'}"

@@ -40,6 +40,8 @@ def about(plan: Plan) -> tuple[tuple[str, str], ...]:
 
 def _message(plan: Plan) -> str:
     head = plan.head
+    if not head.asked.sends_messages:
+        return "none: contacts are created"
     if head.text is not None:
         return f"a text of {len(head.text):,} characters"
     return f"template {head.template_id or head.template_name}"

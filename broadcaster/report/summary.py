@@ -76,6 +76,8 @@ def summarise(source: Source) -> Figures:
         mode=head.mode,
         run_dir=str(plan.run_dir.path),
         why=masked_text(source.summary["why"]) if source.summary["why"] else None,
+        creates=not head.asked.sends_messages,
+        named=head.asked.gives_ids,
     )
     verify = next(command for command, _ in (ended.verify,))
     return Figures(
@@ -137,6 +139,14 @@ def _funnel(plan: Plan, outcomes: Mapping[str, int], receipts: Receipts) -> tupl
             meaning="Valid numbers that nobody has suppressed, each once.",
         ),
     ]
+    if not plan.head.asked.sends_messages:
+        there = Step(
+            name="At Sent",
+            unit="contacts",
+            count=total(outcomes, ACCEPTED),
+            meaning="Created, or there already.",
+        )
+        return (*steps, there)
     if plan.deliveries != eligible:
         steps.append(
             Step(

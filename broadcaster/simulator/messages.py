@@ -80,7 +80,7 @@ def _order(parts: Parts, exchange: Exchange, document: Mapping[str, object] | No
         document = parse_json(exchange.body) if document is None else document
         to = document.get("to")
         exchange.recipients = len(to) if isinstance(to, list) else None
-        send = parse_send(document, rules=parts.settings.rules, now=datetime.now(tz=UTC))
+        send = parse_send(document, rules=parts.settings.rules, now=datetime.fromtimestamp(time.time(), tz=UTC))
         template = parts.catalogue.find(send.template_id, send.template_name) if send.text is None else None
         if send.text is None and not send.sandbox:  # a sandbox send looks nothing up
             if template is None:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from broadcaster.core.keys import idempotency_key
 from broadcaster.core.lifecycle import BatchState, Event, IllegalMove, advance
-from broadcaster.core.words import Executed, State, Status
+from broadcaster.core.words import Executed, Repeat, State, Status
 from broadcaster.errors import BroadcasterError, StoreDamaged
 from broadcaster.operations import OPERATIONS
 from broadcaster.store.facts import PROVED, Facts, tally
@@ -144,7 +144,8 @@ def _journal(plan: Plan, facts: Facts) -> Iterator[str]:
         if damage is not None:
             yield f"{plan.run_dir.journal}: {damage}"
         answered = {batch for batch, _ in journal.answers()}
-        doubts = list(journal.doubts())
+        natural = plan.head.asked.repeat is Repeat.NATURAL
+        doubts = [] if natural else list(journal.doubts())  # twice is once: no attempt leaves any
     for batch in (*facts.settled, *facts.claims):
         if batch >= plan.batches or (batch < 0 and batch not in facts.children):
             yield f"the journal speaks of batch {batch}, which was never planned"

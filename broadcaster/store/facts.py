@@ -14,7 +14,7 @@ from broadcaster.core.classify import ANSWER_TOO_LARGE
 from broadcaster.core.split import child_batch
 from broadcaster.core.tally import Ahead
 from broadcaster.core.values import Batch, Child, Claim, Tally
-from broadcaster.core.words import Channel, Decision, State, Status
+from broadcaster.core.words import Channel, Decision, Repeat, State, Status
 from broadcaster.errors import StoreDamaged
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.plan import Plan
@@ -72,9 +72,11 @@ class Facts:
                 parts: dict[int, list[Child]] = {}
                 for child in born:
                     parts.setdefault(child.parent, []).append(child)
+                # What repeats naturally is done again, however far it had come: a claim says nothing then.
+                natural = plan.head.asked.repeat is Repeat.NATURAL
                 facts = cls(
                     settled=SettledBatches.read(journal) if whole else SettledBatches.read_states(journal),
-                    claims={each.batch: each for each in journal.open_claims()},
+                    claims={} if natural else {each.batch: each for each in journal.open_claims()},
                     attempts=journal.last_attempts(),
                     blames=journal.blames(),
                     children=_whole(plan, born),

@@ -10,6 +10,8 @@ from broadcaster.core.keys import FORMAT
 from broadcaster.core.values import Message, Scope
 from broadcaster.core.words import Channel, Mode, Status
 from broadcaster.errors import BelongsToAnother, StoreDamaged
+from broadcaster.operations import OPERATIONS
+from broadcaster.operations.model import Operation
 from broadcaster.store.files import write_atomically
 from broadcaster.store.rundir import RunDir
 
@@ -37,10 +39,13 @@ class Head:
         channels: the job's; where the list names others, *by_channels* counts the recipients of each combination.
         excluded_deliveries: rows of the manifest that are excluded, one for each channel they asked for.
         largest_request: messages of the largest batch.
-        day: the logical date, as in ``2026-12-01``; it is there when the campaign has ``{date}``.
         replaced: of a retry, the deliveries whose word it replaces, by their status then; ``None``: all were rejected.
             What it has beyond these was sent on a channel that its row did not have.
         undelivered: deliveries that a retry has because of their receipts; its ``plan-N.parquet`` names them.
+        day: the logical date, as in ``2026-12-01``; it is there when the campaign has ``{date}``, or when send times
+            follow from it.
+        schedule: what the job says of times; empty where it says nothing.
+        times: recipients by send time, in order of time; *zones*: by time zone, where that decides about the time.
         canary: recipients of the first *canary_batches* of the part, which decide whether its others are sent.
     """
 
@@ -91,6 +96,9 @@ class Head:
     day: str | None = None  # what {date} in the campaign stands for
     replaced: dict[str, int] | None = None
     undelivered: int = 0
+    schedule: dict[str, Any] = field(default_factory=dict)
+    times: dict[str, int] = field(default_factory=dict)
+    zones: dict[str, int] = field(default_factory=dict)
     canary: int = 0
     canary_batches: int = 0
     notify: dict[str, Any] = field(default_factory=dict, repr=False)  # holds an address, perhaps with a secret
@@ -145,9 +153,14 @@ class Head:
             generation=self.generation,
             mode=Mode(self.mode),
             profile=self.profile,
-            method="POST",
-            path="/v3/messages",
+            method=self.asked.method,
+            path=self.asked.path,
         )
+
+    @property
+    def asked(self) -> Operation:
+        """What the part asks the API for."""
+        return OPERATIONS[self.operation]
 
     def to_json(self) -> bytes:
         """Return the content of ``plan.json``, with a checksum of all that it says."""

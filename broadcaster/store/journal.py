@@ -197,7 +197,7 @@ class JournalReader:
         """Yield the batches that are parts of others, or of the one that is named, in the order of their creation."""
         query = f"SELECT * FROM child {'' if of is None else 'WHERE parent = ? '}ORDER BY batch DESC"  # noqa: S608 - ours
         asked = () if of is None else (of,)
-        for batch, parent, positions, channels, generation, _, key, cause in self._facts(query, *asked):
+        for batch, parent, positions, channels, generation, send_at, key, cause in self._facts(query, *asked):
             yield Child(
                 id=batch,
                 parent=parent,
@@ -206,6 +206,7 @@ class JournalReader:
                 cause=cause,
                 channels=tuple(Channel(each) for each in channels.split("+") if each),
                 generation=generation,
+                send_at=send_at,
             )
 
     def blames(self, *, of: int | None = None) -> dict[int, dict[int, tuple[str, str]]]:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from broadcaster.core.values import Batch
-from broadcaster.errors import StoreDamaged
-from broadcaster.operations import OPERATIONS
+from broadcaster.core.values import Batch, Reading
+from broadcaster.errors import BroadcasterError, StoreDamaged
+from broadcaster.store import account
 from broadcaster.store.facts import Facts
 from broadcaster.store.journal import JournalReader
 from broadcaster.store.plan import Plan
+from broadcaster.store.rundir import RunDir
 
 
 def message_ids(plan: Plan, facts: Facts) -> Iterator[str]:
@@ -34,7 +35,31 @@ def answered_ids(plan: Plan, batch: Batch, answer: bytes) -> Sequence[str | None
     Raises:
         StoreDamaged: the answer cannot be read.
     """
+    return answered(plan, batch, answer).message_ids
+
+
+def answered(plan: Plan, batch: Batch, answer: bytes) -> Reading:
+    """Return all that a batch's raw answer tells.
+
+    Raises:
+        StoreDamaged: the answer cannot be read.
+    """
     try:
-        return OPERATIONS[plan.head.operation].read(batch, answer).message_ids
+        return plan.head.asked.read(batch, answer)
     except ValueError as error:
         raise StoreDamaged(f"{plan.run_dir.journal}: the answer to batch {batch.id} cannot be read") from error
+
+
+def ids_of_account(plan: Plan, facts: Facts, fingerprint: str) -> tuple[set[str], tuple[str, ...]]:
+    """Return the ids that this user's journals of an account explain, and the runs whose journals cannot be read."""
+    known, unread = set(message_ids(plan, facts)), []
+    here = plan.run_dir.path.resolve()
+    for path in account.run_dirs(fingerprint):
+        if path == here:
+            continue
+        try:
+            other = Plan.open(RunDir(path))
+            known.update(message_ids(other, Facts.read(other)))
+        except (BroadcasterError, OSError):  # moved, removed, purged: the person is told
+            unread.append(str(path))
+    return known, tuple(unread)

@@ -23,8 +23,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from broadcaster.core.resolution import SKIPPED
-from broadcaster.core.words import Status
+from broadcaster.core.words import Repeat, Status
 from broadcaster.errors import StoreDamaged
+from broadcaster.operations import OPERATIONS
+from broadcaster.operations.model import Operation
 from broadcaster.store import receipts
 from broadcaster.store.added import Added
 from broadcaster.store.batchfacts import BatchFacts
@@ -35,7 +37,7 @@ from broadcaster.store.journal import JournalReader
 from broadcaster.store.parquet import reading, record_batches, writing
 from broadcaster.store.plan import ROW_SHIFT, Part, Plan
 from broadcaster.store.rundir import RunDir
-from broadcaster.store.spill import Spill, spill_path
+from broadcaster.store.spill import Spill, further_columns, spill_path
 from broadcaster.store.spread import More, Spread
 
 if TYPE_CHECKING:
@@ -68,11 +70,18 @@ MANIFEST = pa.schema(
         ("part", pa.int16()),
     ]
 )
+_MESSAGES = "message_id"
 _UNTOLD = "none"
 MISSING = (
     "missing_in_answer",
     "the API's answer has no entry for this recipient; it may or may not have been messaged",
 )
+
+
+def schema_of(operation: Operation) -> pa.Schema:
+    """Return the columns of a manifest: what an operation adds stands behind those that all of them have."""
+    own = [] if operation.id_column == _MESSAGES else [pa.field(operation.id_column, pa.string())]
+    return pa.schema([*MANIFEST, *own, *further_columns(operation)])
 
 
 @dataclass(slots=True)
@@ -98,11 +107,11 @@ def build_manifest(plan: Plan, facts: Facts, *, to: Path) -> Made:
     with disk_errors(to), TemporaryDirectory(dir=plan.run_dir.path, prefix=f"{TEMPORARY}manifest-") as spilled:
         made.clashes = Spill(plan, facts, table, Path(spilled)).write()
         note = {_REVISION: _revision(plan, told), _RECEIPTS: told, _CLASHES: str(made.clashes)}
-        with replacing(to) as temporary, writing(temporary, MANIFEST, note=note) as writer:
+        with replacing(to) as temporary, writing(temporary, schema_of(plan.head.asked), note=note) as writer:
             for part in plan.parts:
                 for group, rows in enumerate(part.read_rows()):
                     more = added.within(part.head.first_row + (group << ROW_SHIFT), rows.num_rows)
-                    joined = _join(part, group, rows, table, deliveries, Path(spilled), more)
+                    joined = _join(part, group, rows, table, deliveries, Path(spilled), more, plan.head.asked)
                     writer.write_table(joined)
                     for each in joined["status"].value_counts().to_pylist():
                         made.counts[Status(each["values"])] += each["counts"]
@@ -151,6 +160,16 @@ def count_deliveries(manifest: Path) -> dict[str, int]:
     return dict(counts.most_common())
 
 
+def count_opt_outs(manifest: Path) -> int:
+    """Return how many contacts of a migration's manifest have opted out, as the API says.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    with reading(manifest) as file:
+        return sum(pc.sum(each.column("opt_out")).as_py() or 0 for each in file.iter_batches(columns=["opt_out"]))
+
+
 def _notes(manifest: Path) -> dict[bytes, bytes]:
     with reading(manifest) as file:
         return dict(file.schema_arrow.metadata or {})
@@ -171,6 +190,7 @@ def _join(
     deliveries: Deliveries,
     spilled: Path,
     more: More,
+    operation: Operation,
 ) -> pa.Table:
     """Return the manifest rows of one row group: its rows times their channels, with their spill and receipts."""
     spread = Spread.of(rows["channels"], more=more)
@@ -178,6 +198,7 @@ def _join(
     settled_by = batches[spread.rows]
     count = len(settled_by)
     message_ids = pa.nulls(count, pa.string())
+    further = {each.name: pa.nulls(count, each.type) for each in further_columns(operation)}
     path = spill_path(spilled, part.head.part, group)
     if path.exists():
         with pa.OSFile(str(path)) as source:
@@ -186,12 +207,14 @@ def _join(
         settled_by[at] = spill["settled_by"].to_numpy()
         source_of = np.full(count, -1, dtype=np.int64)
         source_of[at] = np.arange(len(at))
-        message_ids = spill["message_id"].combine_chunks().take(pa.array(source_of, mask=source_of < 0))
+        of_spill = pa.array(source_of, mask=source_of < 0)
+        message_ids = spill["message_id"].combine_chunks().take(of_spill)
+        further = {name: spill[name].combine_chunks().take(of_spill) for name in further}
     excluded = settled_by < 0
     wide = rows.take(pa.array(spread.rows))
     columns = table.columns(settled_by)
     known = message_ids.is_valid().to_numpy(zero_copy_only=False)
-    lacking = (columns["status"] == table.ACCEPTED) & ~known & ~excluded
+    lacking = (columns["status"] == table.ACCEPTED) & ~known & ~excluded & operation.gives_ids
     cases = [excluded, known, lacking & columns["waived"], lacking]  # the first that holds decides
     status = np.select(
         cases, [table.EXCLUDED, table.ACCEPTED, table.EXCLUDED, table.IN_DOUBT], default=columns["status"]
@@ -199,6 +222,8 @@ def _join(
     nothing = pa.nulls(count, pa.string())
     reason = _choose(cases, [wide["reason"].cast(pa.string()), nothing, SKIPPED[0], MISSING[0]], columns["reason"])
     error = _choose(cases, [wide["error"], nothing, SKIPPED[1], MISSING[1]], columns["error"])
+    if operation.id_column != _MESSAGES:
+        further[operation.id_column], message_ids = message_ids, nothing
     return pa.table(
         {
             "input_row": wide["input_row"],
@@ -210,7 +235,7 @@ def _join(
             "reason": reason,
             "error": error,
             "message_id": message_ids,
-            "idempotency_key": columns["idempotency_key"],
+            "idempotency_key": nothing if operation.repeat is Repeat.NEVER else columns["idempotency_key"],
             "request_id": columns["request_id"],
             "http_status": columns["http_status"],
             "attempts": columns["attempts"],
@@ -218,8 +243,9 @@ def _join(
             "settled_at": columns["settled_at"],
             **deliveries.columns(message_ids),
             "part": pa.array(np.full(count, part.head.part, dtype=np.int16)),
+            **further,
         },
-        schema=MANIFEST,
+        schema=schema_of(operation),
     )
 
 
@@ -247,10 +273,11 @@ def read_manifest(run_dir: str | Path) -> "pd.DataFrame":
         pa.int64(): pd.Int64Dtype(),
         pa.int32(): pd.Int32Dtype(),
         pa.int16(): pd.Int16Dtype(),
+        pa.bool_(): pd.BooleanDtype(),
     }
     path = RunDir(Path(run_dir)).manifest
     with reading(path) as file:
-        if not file.schema_arrow.equals(MANIFEST):
+        if not any(file.schema_arrow.equals(schema_of(each)) for each in OPERATIONS.values()):
             raise StoreDamaged(
                 f"{path} has other columns than a manifest; 'broadcaster manifest {run_dir}' builds it anew"
             )

@@ -47,8 +47,10 @@ BATCHES = pa.schema(
         ("channels", pa.dictionary(pa.int32(), pa.string())),
         ("rows", pa.list_(pa.int64())),
         ("to", pa.list_(pa.string())),
+        ("zones", pa.dictionary(pa.int32(), pa.string())),  # a plan that is older than schedules has none
     ]
 )
+BETWEEN_ZONES = "|"  # names have "+" and "/" in them
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,12 @@ class Part:
             with reading(self.rows_path) as file:
                 for group in range(file.num_row_groups):
                     yield file.read_row_group(group, columns=columns)
+
+    def read_batch_columns(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Yield columns of the batches in sending order, a row group at a time."""
+        with reading(self.batches_path) as file:
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group, columns=list(columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +240,7 @@ def _batches(head: Head, table: pa.Table, chosen: list[int]) -> Iterator[Batch]:
     ids, keys = table["batch"].to_pylist(), table["idempotency_key"].to_pylist()
     parameters, send_at = table["parameters"].to_pylist(), table["send_at"].to_pylist()
     channels = table["channels"].to_pylist()
+    zones: list[str | None] = table["zones"].to_pylist() if "zones" in table.column_names else [None] * len(ids)
     known = {written: parse_channels(written) for written in set(channels)}
     for at in chosen:
         yield Batch(
@@ -242,4 +251,5 @@ def _batches(head: Head, table: pa.Table, chosen: list[int]) -> Iterator[Batch]:
             parameters=parameters[at].encode(),
             send_at=send_at[at],
             generation=head.generation,
+            zones=tuple((zones[at] or "").split(BETWEEN_ZONES)) if zones[at] else (),
         )

@@ -166,13 +166,11 @@ def settling(outcome: Outcome) -> list[Statement]:
 
 def bearing(children: Sequence[Child]) -> Statement:
     """Write the parts of batches."""
-    return _checked(
-        _CHILD,
-        [
-            (c.id, c.parent, pack_positions(c.positions), "+".join(c.channels), c.generation, None, c.key, str(c.cause))
-            for c in children
-        ],
-    )
+    rows = []
+    for c in children:
+        positions, channels = pack_positions(c.positions), "+".join(c.channels)
+        rows.append((c.id, c.parent, positions, channels, c.generation, c.send_at, c.key, str(c.cause)))
+    return _checked(_CHILD, rows)
 
 
 def blaming(blames: Sequence[Blame]) -> Statement:

@@ -10,25 +10,35 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from broadcaster.core.values import Batch
+from broadcaster.operations.model import Operation
 from broadcaster.store.batchfacts import BatchFacts
 from broadcaster.store.facts import Facts, unsettled
 from broadcaster.store.journal import JournalReader
-from broadcaster.store.known import answered_ids
+from broadcaster.store.known import answered, answered_ids
 from broadcaster.store.plan import ROW_SHIFT, Plan
 from broadcaster.store.spread import ranks_of
 
 if TYPE_CHECKING:
     from broadcaster.core.words import Channel
 
-_SPILL = pa.schema(
-    [
-        ("row", pa.int64()),
-        ("channel", pa.int8()),
-        ("settled_by", pa.int32()),
-        ("message_id", pa.string()),
-    ]
-)
+_KINDS = {str: pa.string(), bool: pa.bool_()}
 _SPILLED_AT_ONCE = 1 << 17  # deliveries
+
+
+def further_columns(operation: Operation) -> list[pa.Field]:
+    """Return the columns that an operation adds to the manifest, besides that of its ids."""
+    return [pa.field(each.name, _KINDS[each.kind]) for each in operation.columns]
+
+
+def spill_schema(plan: Plan) -> pa.Schema:
+    """Return what is spilled of every delivery: its row in the row group, the rank of its channel, what it got."""
+    fields = [
+        pa.field("row", pa.int64()),
+        pa.field("channel", pa.int8()),
+        pa.field("settled_by", pa.int32()),
+        pa.field("message_id", pa.string()),
+    ]
+    return pa.schema([*fields, *further_columns(plan.head.asked)])
 
 
 class Spill:
@@ -42,6 +52,8 @@ class Spill:
         self._writers: dict[tuple[int, int], pa.ipc.RecordBatchStreamWriter] = {}
         self._hashes: list[NDArray[np.int64]] = []
         self._ids: list[str | None] = []
+        self._schema = spill_schema(plan)
+        self._further: dict[str, list[str | bool | None]] = {each.name: [] for each in plan.head.asked.columns}
         self._waiting: list[tuple[NDArray[np.int64], tuple[Channel, ...], int]] = []  # rows, channels, batch's index
 
     def write(self) -> int:
@@ -98,6 +110,10 @@ class Spill:
     def _emit(self, rows: NDArray[np.int64], batch: Batch, body: bytes | None) -> None:
         """Spill deliveries, recipients outermost; a later word on the same delivery replaces an earlier one."""
         self._ids += self._message_ids(batch, body)
+        if self._further:
+            told = {} if body is None else answered(self._plan, batch, body).columns
+            for name, cells in self._further.items():
+                cells.extend(told.get(name, (None,) * batch.deliveries))
         self._waiting.append((rows, batch.channels, self._table.index(batch.id)))
 
     def _flush(self) -> None:
@@ -115,7 +131,8 @@ class Spill:
             ranks = np.tile(ranks_of(self._waiting[0][1]), counts.sum())
         else:
             ranks = np.concatenate([np.tile(ranks_of(channels), len(rows)) for rows, channels, _ in self._waiting])
-        self._ids, self._waiting = [], []
+        further = [pa.array(cells, self._schema.field(name).type) for name, cells in self._further.items()]
+        self._ids, self._waiting, self._further = [], [], {name: [] for name in self._further}
         for part in self._plan.parts:
             local = every - part.head.first_row
             here = np.flatnonzero((local >= 0) & (local < part.head.rows))
@@ -131,8 +148,9 @@ class Spill:
                             pa.array(ranks[chosen]),
                             pa.array(index[chosen]),
                             ids.take(pa.array(chosen)),
+                            *(cells.take(pa.array(chosen)) for cells in further),
                         ],
-                        schema=_SPILL,
+                        schema=self._schema,
                     )
                 )
 
@@ -140,7 +158,7 @@ class Spill:
         writer = self._writers.get((part, group))
         if writer is None:
             path = str(spill_path(self._directory, part, group))
-            writer = self._writers[part, group] = pa.ipc.new_stream(path, _SPILL)
+            writer = self._writers[part, group] = pa.ipc.new_stream(path, self._schema)
         return writer
 
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from broadcaster.core.resolution import SKIPPED
 from broadcaster.core.split import child_batch
 from broadcaster.core.values import Attempt, Batch, Child, Claim, Decided, Instant
-from broadcaster.core.words import Channel, Decision, Executed, State, Status
+from broadcaster.core.words import Channel, Decision, Executed, Repeat, State, Status
 from broadcaster.store.batchfacts import NO_ANSWER
 from broadcaster.store.head import Head, parse_channels
 from broadcaster.store.journal import JournalReader, Settled
@@ -162,11 +162,18 @@ def became(story: Story, channel: Channel) -> Became:
         code, sentence = (last.code, last.sentence) if last else ("", "")
         return Became(status=Status.IN_DOUBT, reason=code or NO_ANSWER[0], error=sentence or NO_ANSWER[1])
     if ended.state is State.ACCEPTED:
-        waived = any(each.what is Decision.SKIP for each in story.decisions)
-        reason, error = SKIPPED if waived else MISSING
-        return Became(status=Status.EXCLUDED if waived else Status.IN_DOUBT, reason=reason, error=error)
+        return _unnamed(story, ended)
     status = {State.RESENT: Status.IN_DOUBT, State.SKIPPED: Status.EXCLUDED}.get(ended.state, Status.REJECTED)
     return Became(status=status, reason=ended.code or None, error=ended.sentence or None)
+
+
+def _unnamed(story: Story, ended: Settled) -> Became:
+    """Return what became of a delivery that the accepting answer gives no id."""
+    if not ended.missing:  # the API names nothing it creates
+        return Became(status=Status.ACCEPTED)
+    waived = any(each.what is Decision.SKIP for each in story.decisions)
+    reason, error = SKIPPED if waived else MISSING
+    return Became(status=Status.EXCLUDED if waived else Status.IN_DOUBT, reason=reason, error=error)
 
 
 class StoryReader(JournalReader):
@@ -178,7 +185,8 @@ class StoryReader(JournalReader):
         Raises:
             StoreDamaged: a row does not match its checksum, or an answer cannot be read.
         """
-        claim, claimed_by = self._claim(batch.id)
+        natural = plan.head.asked.repeat is Repeat.NATURAL  # then a claim says nothing: all is done again
+        claim, claimed_by = (None, "") if natural else self._claim(batch.id)
         return Story(
             batch=batch,
             position=position,

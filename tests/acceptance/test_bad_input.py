@@ -43,8 +43,8 @@ CASES = {
     ),
     "neither template nor text": Case(code=2, job={"message": {"template_id": None}}, says=("template_id", "text")),
     "a campaign that leaves the directory": Case(code=2, job={"campaign": "../other"}, says=("campaign", "../other")),
-    "a key that is not built yet": Case(
-        code=2, job={"schedule": {"send_at": "2026-12-01T09:00+01:00"}}, says=("schedule.send_at", "not available")
+    "a time without an offset": Case(
+        code=2, job={"schedule": {"send_at": "2026-12-01T09:00"}}, says=("schedule.send_at", "offset")
     ),
     # ---- the list
     "list file missing": Case(code=65, job={"recipients": {"file": "gone.csv"}}, says=("gone.csv", "no such file")),

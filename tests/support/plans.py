@@ -288,7 +288,7 @@ def child_of(plan: Plan, parent: Batch, positions: Sequence[int], *, number: int
     """Return a part of a batch, as an entry of the journal and as a batch with the key of its own body."""
     bare = Child(id=number, parent=parent.id, positions=tuple(positions), key="", cause="VALIDATION_002")
     body = OPERATIONS[plan.head.operation].encode(plan.head.message, child_batch(parent, bare))
-    key = idempotency_key(body, scope=plan.head.scope)
+    key = idempotency_key(body, scope=plan.head.scope.of(parent.generation))
     child = Child(id=number, parent=parent.id, positions=tuple(positions), key=key, cause="VALIDATION_002")
     return child, child_batch(parent, child)
 

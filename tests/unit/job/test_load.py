@@ -112,16 +112,75 @@ ONE_MISTAKE = [
     ("a table that is none", values(limits=5), "limits: 5 is not allowed; it is a table"),
     ("a kind nobody knows", values(kind="emails"), 'kind: "emails" is not allowed; it is "message" or "contacts"'),
     # reserved
-    ("contacts", values(kind="contacts"), "kind: not available in this version"),
-    ("the old API", values(api={"version": "v1"}), "api.version: not available in this version"),
+    ("contacts that are messaged", values(kind="contacts"), "message: contacts are created, and nobody is messaged"),
+    ("contacts of a version nobody knows", values(api={"version": "v2"}), 'api.version: "v2" is not allowed'),
     ("a filter", values(recipients={"filter": "plan = 'pro'"}), "recipients.filter: not available in this version"),
-    ("a zone for each row", values(recipients={"timezone": "tz"}), "recipients.timezone: not available in this"),
-    ("a time", values(schedule={"send_at": "2026-12-01T09:00+01:00"}), "schedule.send_at: not available in this"),
-    ("a local time", values(schedule={"send_at_local": "10:00"}), "schedule.send_at_local: not available in this"),
-    ("a rule for unknown zones", values(schedule={"unknown_zone": "utc"}), "schedule.unknown_zone: not available"),
-    ("a window", values(schedule={"window": "Mon-Fri 09:00-20:00"}), "schedule.window: not available in this"),
-    ("an end", values(schedule={"not_after": "2026-12-02T00:00Z"}), "schedule.not_after: not available in this"),
-    ("stages", values(schedule={"staged": True}), "schedule.staged: not available in this version"),
+    # times
+    (
+        "a moment without an offset",
+        values(schedule={"send_at": "2026-12-01T09:00"}),
+        "schedule.send_at: '2026-12-01T09:00' is no moment with an explicit",
+    ),
+    (
+        "a moment that is a number",
+        values(schedule={"send_at": 9}),
+        "schedule.send_at: 9 is not allowed; it is a moment",
+    ),
+    (
+        "a time that no clock shows",
+        values(schedule={"send_at_local": "25:00"}),
+        'schedule.send_at_local: "25:00" is not',
+    ),
+    (
+        "two times",
+        values(schedule={"send_at": "2026-12-01T09:00Z", "send_at_local": "10:00"}),
+        "schedule.send_at_local: stands beside send_at",
+    ),
+    (
+        "a rule for unknown zones",
+        values(schedule={"unknown_zone": "utc"}),
+        'schedule.unknown_zone: "utc" is not allowed',
+    ),
+    (
+        "an offset that nobody has",
+        values(schedule={"unknown_zone": "UTC+15"}),
+        'schedule.unknown_zone: "UTC+15" is not',
+    ),
+    ("a window without minutes", values(schedule={"window": "Mon-Fri 9-20"}), "schedule.window: 'Mon-Fri 9-20' has no"),
+    ("a run that waits for nothing", values(schedule={"hold": "run"}), 'schedule.hold: "run" needs a window'),
+    (
+        "a run that waits for a moment",
+        values(schedule={"send_at": "2026-12-01T09:00Z", "window": "09:00-20:00", "hold": "run"}),
+        'schedule.hold: "run" is for a window without a send time',
+    ),
+    (
+        "an end before the beginning",
+        values(schedule={"send_at": "2026-12-01T09:00Z", "not_after": "2026-12-01T09:00+01:00"}),
+        "schedule.not_after: is before send_at",
+    ),
+    ("stages without a time", values(schedule={"staged": True}), "schedule.staged: needs send_at or send_at_local"),
+    ("stages that are a word", values(schedule={"staged": "yes"}), 'schedule.staged: "yes" is not allowed; it is true'),
+    # a canary whose fate nobody could learn in time
+    (
+        "a canary among contacts",
+        {k: v for k, v in values(kind="contacts", safety={"canary": 5}).items() if k != "message"},
+        "safety.canary: contacts are created, nobody is messaged",
+    ),
+    (
+        "a canary without message ids",
+        values(api={"version": "v1"}, safety={"canary": 5}),
+        'safety.canary: version "v1" of the API names no messages',
+    ),
+    (
+        "a canary that the API holds",
+        values(schedule={"send_at": "2026-12-01T09:00Z"}, safety={"canary": 5}),
+        "safety.canary: the API holds these messages until their send time",
+    ),
+    (
+        "a canary that a window holds",
+        values(schedule={"window": "09:00-20:00"}, safety={"canary": 5}),
+        "safety.canary: the API holds these messages until their send time",
+    ),
     (
         "an address to tell without encryption",
         values(notify={"url": "http://x.example/secret"}),
@@ -162,7 +221,7 @@ def test_all_mistakes_are_told_at_once() -> None:
     told = mistakes(
         values(
             campaign="",
-            kind="contacts",
+            kind="emails",
             recipients={"phon": "mobile", "default_region": "UK"},
             message={"template_id": "x", "text": "Hi {name}", "parameters": {"a": "{"}},
             limits={"batch_size": 0},
@@ -181,6 +240,15 @@ def test_all_mistakes_are_told_at_once() -> None:
         "limits.batch_size",
         "safety",
     ]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [{"window": "09:00-20:00", "hold": "run"}, {"not_after": "2026-12-01T09:00Z"}],
+    ids=["the run waits for its window", "only an end"],
+)
+def test_a_canary_may_go_before_what_is_sent_at_once(schedule: dict[str, Any]) -> None:
+    assert make(values(schedule=schedule, safety={"canary": 5})).safety.canary == 5
 
 
 def test_the_defaults_are_those_of_the_design() -> None:

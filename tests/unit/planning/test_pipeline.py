@@ -34,6 +34,7 @@ BATCH_COLUMNS = {
     "channels": "dictionary<values=string, indices=int32, ordered=0>",
     "rows": "list<element: int64>",
     "to": "list<element: string>",
+    "zones": "dictionary<values=string, indices=int32, ordered=0>",
 }
 
 Tables = dict[str, dict[str, Any]]
