@@ -33,6 +33,7 @@ _COMMANDS = {
     "rehearse": "Send a whole job to a simulator with faults, kill it, and prove that nobody got it twice.",
     "serve": "Receive delivery receipts as webhooks; show the runs in a browser.",
     "contacts": "Take the account's contacts out, into a file.",
+    "doctor": "Is all there that a run needs? Key, disk, account, clock, template.",
     "simulate": "Start a local Sent API to try things on.",
 }
 
