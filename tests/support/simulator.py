@@ -16,6 +16,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from support.forked import Forked, server
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 30.0  # far above anything measured: only a hang reaches it
 
@@ -45,7 +47,7 @@ class Simulator:
     Options are the command's flags with underscores: ``Simulator(idempotency_ttl=0.2, refuse_number=["+1…"])``; a list
     repeats the flag, ``True`` is a bare flag. ``faults`` are rules, or the flag's own text. ``key`` is the API key it
     accepts; without, it is the word ``simulator``. Without ``state`` the ledger lives in a temporary file that goes
-    with it.
+    with it. ``command`` starts it as users do, which takes longer.
     """
 
     def __init__(
@@ -54,8 +56,10 @@ class Simulator:
         *,
         faults: Sequence[Mapping[str, Any]] | str | None = None,
         key: str | None = None,
+        command: bool = False,
         **options: Any,
     ) -> None:
+        self._command = command
         self._scratch = tempfile.TemporaryDirectory() if state is None else None
         self.state = Path(self._scratch.name, "simulator.sqlite") if self._scratch else Path(str(state))
         self.key = key or "simulator"
@@ -66,7 +70,7 @@ class Simulator:
             options["faults"] = faults if isinstance(faults, str) else json.dumps(faults)
         self._flags = _flags({"state": str(self.state), "until_stdin_closes": True, **options})
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - open for as long as the process is
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
         self.url = ""
 
     def __enter__(self) -> Self:
@@ -79,14 +83,18 @@ class Simulator:
 
     def start(self) -> Self:
         """Start the process and wait until it listens; raise ``RuntimeError`` with its stderr when it does not."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "broadcaster.simulator", *self._flags],
-            cwd=ROOT,
-            env=self._environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-        )
+        forks = None if self._command else server()
+        if forks is not None:
+            self._process = forks.start(self._flags, environment=self._environment, stderr=self._errors.fileno())
+        else:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "broadcaster.simulator", *self._flags],
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+            )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -98,7 +106,7 @@ class Simulator:
         return self
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> "subprocess.Popen[bytes] | Forked":
         assert self._process is not None, "not started"
         return self._process
 

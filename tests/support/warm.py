@@ -8,6 +8,7 @@ import atexit
 import gc
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -80,6 +81,7 @@ def serve() -> None:
     """Fork for every line on standard input; answer with the exit code."""
     for name in _IMPORTED:
         import_module(name)
+    import_module("broadcaster.report.page")._template()  # compiled once for all: every run writes its report
     gc.collect()
     gc.freeze()  # no child looks through what all of them share
     for line in iter(sys.stdin.readline, ""):
@@ -99,6 +101,7 @@ def _become(*, arguments: Sequence[str], home: str, environment: dict[str, str],
         opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         os.dup2(opened, descriptor)
         os.close(opened)
+    random.seed()  # or all of them would wait equally long after a failure
     code: Any = 0
     try:
         main(list(arguments))
