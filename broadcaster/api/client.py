@@ -17,6 +17,7 @@ from yarl import URL
 
 from broadcaster.api.deadlines import Deadlines
 from broadcaster.api.failures import NETWORK_ERRORS, failure
+from broadcaster.api.wire import Wire
 from broadcaster.clock import Clock
 from broadcaster.core.classify import ANSWER_TOO_LARGE
 from broadcaster.core.values import Instant, Lost, Reply, Request, Unsent
@@ -57,34 +58,33 @@ class Client:
         self._connections = connections
         self._clock = clock
         self._resolver = resolver
-        self._session: aiohttp.ClientSession | None = None
-        self._urls: dict[str, URL] = {}
+        self._wire: Wire | None = None
         self.exchanges = 0  # begun so far, whatever became of them
 
     def __repr__(self) -> str:
-        return f"<Client {self._host} {'closed' if self._session is None else 'open'}>"
+        return f"<Client {self._host} {'closed' if self._wire is None else 'open'}>"
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, resolver=_Prompt(self._resolver)),
-            cookie_jar=aiohttp.DummyCookieJar(),
+        self._wire = Wire(
+            self._base_url,
             headers={
                 **self._credentials,
                 "User-Agent": f"broadcaster/{_version()}",
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",
             },
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
-            trust_env=False,
+            connector=aiohttp.TCPConnector(limit=self._connections, resolver=_Prompt(self._resolver)),
+            connect_s=_CONNECT_S,
+            largest=LARGEST_ANSWER,
         )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._wire is not None:
+            await self._wire.close()
+            self._wire = None
 
     async def __call__(self, request: Request) -> Reply | Lost | Unsent:
         """Send *request* once; the network's errors become values.
@@ -92,33 +92,18 @@ class Client:
         Raises:
             RuntimeError: the client is not open.
         """
-        if self._session is None:
+        if self._wire is None:
             raise RuntimeError("The client is not open")
         self.exchanges += 1
-        url = self._urls.get(request.path)
-        if url is None:
-            url = self._urls[request.path] = URL(self._base_url + request.path, encoded=True)
-        headers = {"Content-Type": "application/json"} if request.body else {}
-        if request.key is not None:
-            headers["Idempotency-Key"] = request.key
         started, deadline = self._now(), self._deadlines.begin()
         try:
-            async with (
-                deadline,
-                self._session.request(
-                    request.method, url, data=request.body or None, headers=headers, allow_redirects=False
-                ) as response,
-            ):
-                body = await _body(response)
-                if body is None:
-                    return Lost(reason=ANSWER_TOO_LARGE, started=started, ended=self._now())
-                return Reply(
-                    status=response.status,
-                    headers=response.headers,  # asked without regard to case
-                    body=body,
-                    started=started,
-                    ended=self._now(),
-                )
+            async with deadline:
+                answer = await self._wire.exchange(request.method, request.path, body=request.body, key=request.key)
+            if answer.body is None:
+                return Lost(reason=ANSWER_TOO_LARGE, started=started, ended=self._now())
+            return Reply(
+                status=answer.status, headers=answer.headers, body=answer.body, started=started, ended=self._now()
+            )
         except NETWORK_ERRORS as error:
             # Only the word goes on: the error itself knows the request's headers, and with them the key.
             failed = failure(error)
@@ -149,20 +134,6 @@ class _Prompt(AbstractResolver):
 
     async def close(self) -> None:
         await self._resolver.close()
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes | None:
-    """Read an answer to its end; ``None`` once it is larger than any honest one."""
-    stated = response.content_length
-    if stated is not None and stated <= LARGEST_ANSWER and "Content-Encoding" not in response.headers:
-        return await response.read()
-    chunks, size = [], 0
-    async for chunk in response.content.iter_any():
-        size += len(chunk)
-        if size > LARGEST_ANSWER:
-            return None
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def _version() -> str:

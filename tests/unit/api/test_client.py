@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -130,6 +130,57 @@ async def test_a_complete_answer_is_a_reply_with_lower_case_header_names() -> No
 
     assert isinstance(result, Reply)
     assert (result.status, result.body, result.headers["x-request-id"]) == (202, b"{}", "req_1")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param(
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n" + OK, id="after hints"
+        ),
+        pytest.param(
+            b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n", id="in chunks"
+        ),
+        pytest.param(OK.replace(b"1.1", b"1.0"), id="HTTP/1.0"),
+        pytest.param(
+            OK.replace(b"X-Request-Id", b"Connection: close\r\nX-Request-Id"), id="the last on its connection"
+        ),
+    ],
+)
+async def test_an_answer_may_be_written_in_many_ways_and_the_next_request_gets_its_own(written: bytes) -> None:
+    async with wire(says(written), says(OK)) as served, client(served.url) as send:
+        results = [await send(POST), await send(POST)]
+
+    assert [(type(each), getattr(each, "body", b"")) for each in results] == [(Reply, b"{}")] * 2
+    kept = b"HTTP/1.0" not in written and b"close" not in written
+    assert len(served.serving) == (1 if kept else 2)
+
+
+async def test_an_answer_without_a_length_ends_with_its_connection() -> None:
+    async def until_the_end(exchange: Exchange) -> None:
+        await exchange.say(b"HTTP/1.1 202 Accepted\r\n\r\n{}")
+        exchange.writer.close()
+
+    result = await exchange_with(until_the_end)
+
+    assert isinstance(result, Reply)
+    assert result.body == b"{}"
+
+
+async def test_an_address_may_carry_credentials_of_its_own() -> None:
+    async with wire(says(OK)) as served, client(served.url.replace("//", "//ada:secret@")) as send:
+        await send(POST)
+
+    assert served.seen[0].headers["authorization"] == "Basic YWRhOnNlY3JldA=="
+    assert served.seen[0].headers["host"] == served.url.removeprefix("http://")
+
+
+async def test_a_header_cannot_be_smuggled_in() -> None:
+    async with wire() as served, client(served.url) as send:
+        with pytest.raises(ValueError, match="line break"):
+            await send(replace(POST, key="f1-abc\r\nX-Other: 1"))
+
+    assert served.seen == []
 
 
 async def test_the_request_carries_bytes_key_and_credentials_as_they_are() -> None:
