@@ -136,5 +136,5 @@ def _resends(facts: Facts) -> int:
 
 def _key(plan: Plan, parent: Batch, bare: Child) -> str:
     head = plan.part_of(parent.id).head if parent.id >= 0 else plan.head
-    body = OPERATIONS[head.operation].encode(head.message, child_batch(parent, bare))
+    body = OPERATIONS[head.operation].encode(head.message, child_batch(parent, bare).as_planned)
     return idempotency_key(body, scope=head.scope.of(bare.generation))

@@ -59,6 +59,11 @@ _TEMPLATE = _stop(TemplateUnusable, "The API does not know the template, or does
 _ACCOUNT = _stop(AccountRefused, "The API refuses the key or the account.")
 _BALANCE = _stop(BalanceExhausted, "The account's balance or quota does not allow more messages.")
 _OTHER_PAYLOAD = _stop(ContractBroken, "The API remembers this idempotency key for a different request.")
+_ELSEWHEN = Row(
+    action=Action.HOLD,
+    executed=Executed.UNKNOWN,
+    sentence="Another launch of this campaign has sent it, at another time; what came of it is known there.",
+)
 _FAILING = _doubt("The API failed; whether it created the messages is not known.")
 
 # A code that means the same under every 4xx; the statuses of these changed over time.
@@ -164,6 +169,7 @@ def classify(
     replay_expected: bool = True,
     after_auth_failure: bool = False,
     codes: Mapping[tuple[int, str], Row] = NO_ROWS,
+    retimed: bool = False,
 ) -> Verdict:
     """Decide what to do after an attempt, and whether it created messages.
 
@@ -177,6 +183,7 @@ def classify(
         replay_expected: this run has sent the key before, so that an answer from the API's memory is no surprise.
         after_auth_failure: the key was refused before; a 429 is then the lock-out of the key, not a matter of speed.
         codes: rows of the operation, by status and code; they go before all others.
+        retimed: the batch goes out at another time than planned, under the planned request's key.
 
     Returns:
         The verdict. Its code is the API's, or a stable word of ours (``lost``, ``unsent``, ``answer_too_large``,
@@ -200,6 +207,8 @@ def classify(
         case _:
             own = codes.get((result.status, result.code))
             row = _protected(own or _row(result, after_auth_failure=after_auth_failure), repeat=repeat)
+            if retimed and row is _OTHER_PAYLOAD:
+                row = _ELSEWHEN
             if on_5xx is On5xx.HOLD and repeat is Repeat.KEYED and result.status in _AMBIGUOUS_5XX:
                 row = replace(row, action=Action.HOLD)
             if doubtful:

@@ -42,8 +42,9 @@ def child_batch(parent: Batch, child: Child) -> Batch:
         to=tuple(parent.to[position] for position in child.positions),
         channels=child.channels or parent.channels,
         parameters=parent.parameters,
-        send_at=parent.send_at if child.send_at is None else child.send_at or None,
+        send_at=parent.send_at,
         parent=parent.id,
         generation=child.generation or parent.generation,
         zones=parent.zones,
+        moved_to=parent.moved_to if child.send_at is None else child.send_at,
     )

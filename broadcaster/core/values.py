@@ -79,8 +79,10 @@ class Batch:
     ``to`` is in sending order. ``channels`` is never empty; ``(Channel.AUTO,)`` lets the API pick. ``parameters`` is a
     canonical JSON object, spliced into the body as it is. Planned batches count from 0; children of a split are
     numbered -1, -2, … and name their ``parent``. ``generation`` tells equal
-    bodies apart that are meant to be sent again. ``send_at`` is a moment as the API takes it; ``zones``, where the job
-    has a window, are those in which another moment would have to suit.
+    bodies apart that are meant to be sent again. ``send_at`` is the planned moment, as the API takes it; ``zones``,
+    where the job has a window, are those in which another moment would have to suit. ``moved_to`` is that other moment,
+    empty for "at once". The key is always the planned request's, so that nobody gets it twice whom two launches reach
+    at two times.
     """
 
     id: int
@@ -92,6 +94,17 @@ class Batch:
     parent: int | None = None
     generation: str = "0"
     zones: tuple[str, ...] = ()
+    moved_to: str | None = None
+
+    @property
+    def due_at(self) -> str | None:
+        """When it is to go out, as the API takes it; ``None``: at once."""
+        return self.send_at if self.moved_to is None else self.moved_to or None
+
+    @property
+    def as_planned(self) -> "Batch":
+        """The same at its planned moment: what the key is taken from."""
+        return self if self.moved_to is None else replace(self, moved_to=None)
 
     @property
     def deliveries(self) -> int:
@@ -239,8 +252,8 @@ class Outcome:
 class Child:
     """``positions`` in the parent become a batch of its own with its own key.
 
-    ``channels`` and ``generation`` are the parent's where they are empty, ``send_at`` where it is ``None``; an
-    empty one is "at once".
+    ``channels`` and ``generation`` are the parent's where they are empty. ``send_at`` is another moment than the
+    planned one, empty for "at once"; the parent's where it is ``None``.
     """
 
     id: int

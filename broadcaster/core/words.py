@@ -42,6 +42,7 @@ class Reason(StrEnum):
     SUPPRESSED = auto()
     MISSING_PARAMETER = auto()
     INVALID_PARAMETER = auto()
+    FILTERED = auto()
     INVALID_CHANNEL = auto()
     INVALID_TIMEZONE = auto()
     UNKNOWN_ZONE = auto()

@@ -96,7 +96,10 @@ class Sender:
         """
         batch = task.batch
         request = self._terms.operation.request(self._terms.message, batch)
-        if not is_key_of(batch.key, request.body, scope=self._terms.message.scope.of(batch.generation)):
+        planned = request.body
+        if batch.moved_to is not None:
+            planned = self._terms.operation.encode(self._terms.message, batch.as_planned)
+        if not is_key_of(batch.key, planned, scope=self._terms.message.scope.of(batch.generation)):
             raise StoreDamaged(
                 f"batch {batch.id} does not encode to the bytes that its key was taken from: the plan is damaged, "
                 "or was made by a version with another format; restore it, or finish with the version that planned it"
@@ -146,6 +149,7 @@ class Sender:
             doubtful=history.doubtful,
             on_5xx=self._terms.on_5xx,
             codes=self._terms.operation.codes,
+            retimed=batch.moved_to is not None,
         )
         if history.first_us is None:
             history.first_us = result.started.wall_us
@@ -289,7 +293,7 @@ class Sender:
             self._guard.end_if_too_late()
             await self._release_if_untouched(batch, history)
             return ()
-        send_at = batch.send_at if due is None else due.send_at
+        send_at = batch.due_at if due is None else due.send_at
         child, same = self._child(batch, tuple(range(len(batch.to))), cause=RETIMED, send_at=send_at or "")
         await self._journal.settle(outcome_of(batch, State.SPLIT, tried, history, self._clock), [child])
         self._tell(tried, born=1)
@@ -305,7 +309,7 @@ class Sender:
         self._shared.next_child -= 1
         bare = Child(id=number, parent=parent.id, positions=positions, key="", cause=cause, send_at=send_at)
         message = self._terms.message
-        body = self._terms.operation.encode(message, child_batch(parent, bare))
+        body = self._terms.operation.encode(message, child_batch(parent, bare).as_planned)
         child = replace(bare, key=idempotency_key(body, scope=message.scope.of(parent.generation)))
         return child, child_batch(parent, child)
 

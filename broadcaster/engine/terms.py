@@ -31,7 +31,7 @@ class Terms:
 
     def due(self, batch: Batch, *, now_us: int) -> Retimed | Stale | None:
         """Decide about the time of a batch whose turn it is: see :meth:`broadcaster.core.timetable.Timetable.due`."""
-        return self.timetable.due(batch.send_at, batch.zones, now_us=now_us)
+        return self.timetable.due(batch.due_at, batch.zones, now_us=now_us)
 
 
 class Shared:

@@ -56,8 +56,8 @@ def encode(message: Message, batch: Batch) -> bytes:
         if batch.parameters != b"{}":
             parts += [b',"parameters":', batch.parameters]
         parts += [b"}"]
-    if batch.send_at is not None:
-        parts += [b',"scheduled_at":', orjson.dumps(batch.send_at)]
+    if (due_at := batch.due_at) is not None:
+        parts += [b',"scheduled_at":', orjson.dumps(due_at)]
     if message.scope.mode is Mode.SANDBOX:
         parts += [b',"sandbox":true']
     return b"".join([*parts, b"}"])

@@ -46,6 +46,7 @@ class Head:
             follow from it.
         schedule: what the job says of times; empty where it says nothing.
         times: recipients by send time, in order of time; *zones*: by time zone, where that decides about the time.
+        groups: recipients by the column that they are grouped by, in the order of sending, where there is one.
         canary: recipients of the first *canary_batches* of the part, which decide whether its others are sent.
     """
 
@@ -101,6 +102,7 @@ class Head:
     zones: dict[str, int] = field(default_factory=dict)
     canary: int = 0
     canary_batches: int = 0
+    groups: dict[str, int] = field(default_factory=dict)
     notify: dict[str, Any] = field(default_factory=dict, repr=False)  # holds an address, perhaps with a secret
 
     @property

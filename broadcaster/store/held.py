@@ -45,7 +45,7 @@ def holdings(plan: Plan, facts: Facts, *, now_us: int) -> Holdings:
     held: list[Held] = []
     released = 0
     for batch, words in _accepted(plan, facts):
-        release_us = None if batch.send_at is None else read_us(batch.send_at)
+        release_us = None if batch.due_at is None else read_us(batch.due_at)
         ids = pa.array(words, pa.string())
         left = ~deliveries.over(ids, now_us=now_us)
         told = pc.fill_null(pc.equal(deliveries.columns(ids)["delivery_status"], _SCHEDULED), False)  # noqa: FBT003 - null

@@ -28,8 +28,9 @@ CREATE TABLE attempt (batch INTEGER, n INTEGER, process INTEGER, started_us INTE
                       http INTEGER, code TEXT, request_id TEXT, sentence TEXT, body BLOB, crc INTEGER NOT NULL);
 CREATE TABLE child   (batch INTEGER PRIMARY KEY CHECK (batch < 0), parent INTEGER NOT NULL, positions BLOB NOT NULL,
                       channels TEXT NOT NULL, generation TEXT NOT NULL, send_at TEXT,
-                      idempotency_key TEXT NOT NULL UNIQUE, cause TEXT NOT NULL, crc INTEGER NOT NULL);
+                      idempotency_key TEXT NOT NULL, cause TEXT NOT NULL, crc INTEGER NOT NULL);
 CREATE INDEX child_parent ON child (parent);
+CREATE UNIQUE INDEX child_key ON child (idempotency_key) WHERE send_at IS NULL; -- one that was moved keeps its key
 CREATE INDEX attempt_batch ON attempt (batch);
 CREATE TABLE blame   (batch INTEGER, position INTEGER, code TEXT, sentence TEXT, crc INTEGER NOT NULL,
                       PRIMARY KEY (batch, position)) WITHOUT ROWID;

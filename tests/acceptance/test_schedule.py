@@ -62,7 +62,7 @@ def test_everybody_gets_it_when_their_own_clock_shows_the_time(
     cli.environment |= change
     for name, value in change.items():
         monkeypatch.setenv(name, value)  # for the simulator
-    with Simulator(key=KEY) as sim:
+    with Simulator(key=KEY, command=True) as sim:  # a process from nothing: the others share a clock that is not moved
         cli.use(sim)
         people(cli)
         cli.job(recipients={"timezone": "tz"}, schedule={"send_at_local": at})
@@ -185,11 +185,59 @@ def test_a_plan_that_became_stale_stays_pending_and_a_later_end_lets_it_go(cli: 
 
     assert ended.code == 5
     assert ended.json["stopped_by"] == "schedule_stale"
+    assert ended.stderr.endswith("Or give it another campaign name\n"), "nobody has got it yet"
     assert cli.statuses() == {"pending": 6}
     assert not sends(sim)
     cli.job(schedule={"not_after": ahead(hours=1)})
     assert cli("run", "job.toml", "--yes").code == 0
     assert len(sim.messages()) == 6
+
+
+def test_where_it_is_too_late_what_helps_is_named_and_not_resume(tmp_path: Path, sim: Simulator, cli: Cli) -> None:
+    cli.people(2)
+    cli.job(schedule={"not_after": ahead(hours=1)})
+    assert cli("run", "job.toml", "--yes").code == 0
+    cli.people(3)
+    assert cli("plan", "job.toml", "--extend").code == 0
+    afterwards = Cli(cli.home)  # without a launcher: its processes find their clocks moved
+    afterwards.use(sim)
+    by = timedelta(hours=2)
+    later = moved(tmp_path / "clocks", to=datetime.now(tz=UTC) + by, environment=afterwards.environment)
+    for command, code in ((("resume", RUN, "--yes"), 5), (("status", RUN), 0)):
+        ended = afterwards(*command, env=later)
+        assert ended.code == code, ended.stderr
+        assert f"To go on: broadcaster resume {RUN}" not in ended.stderr
+        assert "give the job a later schedule.not_after and run it again" in ended.stderr
+        assert f"another campaign name, and name {RUN}/manifest.parquet in its recipients.suppress" in ended.stderr
+    assert len(sim.messages()) == 2
+
+
+@pytest.mark.parametrize(
+    ("reused_key", "code", "status"), [("replay", 0, "accepted"), ("conflict", 4, "in_doubt")], ids=["older", "newer"]
+)
+def test_two_machines_that_put_it_at_two_other_times_message_nobody_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reused_key: str, code: int, status: str
+) -> None:
+    """One finds the window open, the other finds it shut; the API compares the bodies of a key, or does not."""
+    hours = {"open": datetime(2026, 11, 30, 20, 30, tzinfo=UTC), "shut": datetime(2026, 12, 1, 2, 0, tzinfo=UTC)}
+    for name, now in hours.items():
+        user = Cli(tmp_path / name)  # without a launcher: its processes find their clocks moved
+        user.home.mkdir()
+        change = moved(tmp_path / f"clock-{name}", to=now, environment=user.environment)
+        user.environment |= change
+        for variable, value in change.items():
+            monkeypatch.setenv(variable, value)  # for the simulator
+        with Simulator(tmp_path / "sim.sqlite", key=KEY, command=True, reused_key=reused_key) as sim:
+            user.use(sim)
+            user.people(["+12125550120", "+12125550121"])
+            schedule = {"send_at_local": "10:00", "window": "Mon-Fri 09:00-20:00"}
+            user.job(schedule=schedule, timezone="America/New_York")
+            ended = user("run", "job.toml", "--yes", "--date", "2026-11-30")
+            assert ended.code == (0 if name == "open" else code), ended.stderr
+            once(sim.messages())
+            assert len(sim.messages()) == 2
+    assert user.statuses() == {status: 2}
+    assert user("verify", RUN).code == 0
 
 
 def _hours(begin: int, end: int) -> str:

@@ -277,6 +277,17 @@ def test_a_429_after_the_key_was_refused_is_its_lock_out() -> None:
     assert meaning(verdict) == stop(AccountRefused)
 
 
+@pytest.mark.parametrize("status", [409, 422])
+@pytest.mark.parametrize("doubtful", [False, True])
+def test_a_key_that_another_launch_used_for_another_time_is_in_doubt_and_stops_nothing(
+    status: int,
+    doubtful: bool,  # noqa: FBT001 - a column
+) -> None:
+    verdict = classify(heard(status, "CONFLICT_005"), repeat=Repeat.KEYED, doubtful=doubtful, retimed=True)
+    assert (verdict.action, verdict.executed) == (Action.HOLD, Executed.UNKNOWN)
+    assert "Another launch" in verdict.sentence
+
+
 def test_whom_the_api_names_is_blamed_and_only_when_they_are_rejected() -> None:
     named = heard(400, "VALIDATION_002", blamed=(1, 4))
 
