@@ -5,6 +5,7 @@
     BroadcasterError
     ├─ ConfigError            2   the command line, the job file or the environment
     │  ├─ JobInvalid              the job file (every mistake in one message)
+    │  ├─ FilterInvalid           the expression that says which rows of the list are meant
     │  ├─ TemplateUnusable        the API does not know or does not allow the template
     │  └─ RequestRefused          the API refuses the request as such, whoever it is for
     ├─ Halted                 5   a safety limit, the balance, or a count that is not as expected
@@ -75,6 +76,12 @@ class JobInvalid(ConfigError):
     """The job file is not valid."""
 
     code = "job_invalid"
+
+
+class FilterInvalid(ConfigError):
+    """The filter is no expression over the columns of the list."""
+
+    code = "filter_invalid"
 
 
 class TemplateUnusable(ConfigError):

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from broadcaster.app.conclude import Conclusion, conclude
-from broadcaster.app.deliver import Settings, deliver, has_work
+from broadcaster.app.deliver import deliver
+from broadcaster.app.manner import Settings
 from broadcaster.app.parts import access, mode_of
 from broadcaster.app.prepare import Ask, locate, prepare
 from broadcaster.core.words import Mode
@@ -16,6 +17,7 @@ from broadcaster.engine.ports import Event
 from broadcaster.engine.stop import Stop
 from broadcaster.job.model import Job
 from broadcaster.job.settings import profile_id
+from broadcaster.planning.left import has_work
 from broadcaster.store.plan import Plan
 from broadcaster.tracking.chronicle import tell_planned
 
@@ -30,6 +32,7 @@ def plan(
     sandbox: bool = False,
     strict: bool = False,
     expect_recipients: int | None = None,
+    only: str | None = None,
 ) -> Plan:
     """Freeze the plan of *job* and write its manifest; an equal plan that is there already is returned.
 
@@ -40,6 +43,7 @@ def plan(
         sandbox: for Sent's sandbox.
         strict: refuse a list with an invalid number.
         expect_recipients: refuse a plan of another size.
+        only: an expression that rows must fulfil besides the job's filter: ``'region == "TX"'``.
 
     Raises:
         BroadcasterError: see :mod:`broadcaster.errors`.
@@ -49,6 +53,7 @@ def plan(
         run_dir=Path(run_dir) if run_dir is not None else None,
         strict=strict,
         expect_recipients=expect_recipients,
+        only=() if only is None else (only,),
     )
     where, campaign = locate(job, ask)
     where.create()

@@ -3,11 +3,7 @@
 import asyncio
 import contextlib
 import gc
-import json
-import os
 import random
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,6 +12,7 @@ from typing import Any, TypeVar
 
 from broadcaster.api import lookups
 from broadcaster.api.client import Client
+from broadcaster.app.embedded import simulator
 from broadcaster.clock import Clock, SystemClock
 from broadcaster.core.pacing import Source, Standing
 from broadcaster.core.words import Mode
@@ -23,7 +20,7 @@ from broadcaster.engine.exchange import Exchange
 from broadcaster.engine.pacer import Pacer
 from broadcaster.engine.ports import Observe
 from broadcaster.engine.stop import Stop
-from broadcaster.errors import BelongsToAnother, ConfigError, StoreError
+from broadcaster.errors import BelongsToAnother, ConfigError
 from broadcaster.job.model import Api, Limits
 from broadcaster.job.settings import Secret, base_url, load_settings, profile_id, sender_id
 from broadcaster.store import account
@@ -36,7 +33,6 @@ VERSION = version("broadcaster")
 SIMULATOR_URL = "BROADCASTER_SIMULATOR_URL"  # environment: a simulator that runs already, for rehearsals
 _SIMULATED_KEY = "simulator"
 _SIMULATED_SENDER = "00000000-0000-4000-8000-000000000001"
-_START_S = 30.0  # to wait for the simulator's first line; it takes about one second
 # Read-only requests that go before the senders' own: one connection more than there are senders.
 _SPARE_CONNECTIONS = 1
 _COLLECT_EVERY = 10_000  # new objects; Python's own 700 are those of ten requests
@@ -135,51 +131,6 @@ def _simulated(state: Path) -> str:
 
 def _chosen(limits: Limits) -> bool:
     return "requests_per_minute" in limits.model_fields_set
-
-
-@contextlib.contextmanager
-def simulator(environ: Mapping[str, str], state: Path | None, *flags: str) -> Iterator[str]:
-    """Start the simulator as a process of its own; it ends when its standard input closes, however we end.
-
-    Args:
-        environ: of its process; what is for the real API is left out.
-        state: its file; ``None`` keeps its state in memory.
-        flags: more of its command line.
-    """
-    command = [sys.executable, "-m", "broadcaster.simulator", "--port", "0", "--until-stdin-closes"]
-    command += ["--state", os.fspath(state) if state is not None else ":memory:", *flags]
-    quiet = {name: value for name, value in environ.items() if not name.startswith("SENT_")}
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=quiet,
-        start_new_session=True,  # Ctrl-C in the terminal is for us: the simulator must answer what is in flight
-    )
-    try:
-        yield _url(process)
-    finally:
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            process.wait(timeout=_START_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        for stream in (process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
-
-
-def _url(process: "subprocess.Popen[bytes]") -> str:
-    line = process.stdout.readline() if process.stdout else b""
-    try:
-        return str(json.loads(line)["url"])
-    except (ValueError, KeyError):
-        process.kill()
-        said = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
-        raise StoreError(f"the embedded simulator did not start: {said or 'it said nothing'}") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,12 +240,13 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T:
     """
     gc.freeze()
     gc.set_threshold(_COLLECT_EVERY)
-    try:
-        import uvloop
-    except ImportError:  # no wheel for this platform
-        return asyncio.run(main)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
+    with contextlib.closing(main):  # who is stopped before it begins need not hear that it never did
+        try:
+            import uvloop
+        except ImportError:  # no wheel for this platform
+            return asyncio.run(main)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(main)
 
 
 def mode_of(*, simulate: bool, sandbox: bool) -> Mode:

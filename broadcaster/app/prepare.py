@@ -8,33 +8,29 @@ from typing import Any
 
 from broadcaster.app.parts import VERSION
 from broadcaster.clock import today, wall_us
-from broadcaster.core.keys import FORMAT
-from broadcaster.core.sizes import largest_batch, utf16_length
-from broadcaster.core.values import Message, Scope
-from broadcaster.core.words import Channel, Mode
+from broadcaster.core.words import Mode
 from broadcaster.errors import ConfigError, ListUnusable, ScheduleStale
 from broadcaster.job.load import render_campaign
 from broadcaster.job.model import Job
 from broadcaster.lists.suppress import suppressed_numbers
-from broadcaster.operations import OPERATIONS, operation_key
 from broadcaster.planning.followup import Known
 from broadcaster.planning.guards import check_anybody, check_counts, check_journal
+from broadcaster.planning.heading import head_of
 from broadcaster.planning.identity import EXTENSIBLE, identity_of, match
-from broadcaster.planning.opening import Reading, copying, parameters_of, read_lists
-from broadcaster.planning.pipeline import Audience, Built, Wording, build_part, discard
+from broadcaster.planning.opening import Reading, copying, read_lists
+from broadcaster.planning.pipeline import Audience, Built, build_part, discard
 from broadcaster.planning.timing import Timing, check_staged, check_times, lead_us, remembered, timetable
+from broadcaster.planning.wording import operation_of, wording_of
 from broadcaster.store.audit import require_frozen
 from broadcaster.store.facts import Facts, tally
-from broadcaster.store.head import Head, write_head
+from broadcaster.store.head import write_head
 from broadcaster.store.plan import Plan
 from broadcaster.store.rundir import RunDir, campaign_dir
-
-_FIRST_GENERATION = "0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What the command line says about a plan."""
+    """What the command line says about a plan; *only* are expressions that must hold besides the job's filter."""
 
     mode: Mode
     run_dir: Path | None = None
@@ -44,6 +40,7 @@ class Ask:
     strict: bool = False
     expect_recipients: int | None = None
     extend: bool = False
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +102,7 @@ def prepare(job: Job, ask: Ask, *, run_dir: RunDir, campaign: str, profile: str 
 
 def _prepare(job: Job, ask: Ask, run_dir: RunDir, campaign: str, profile: str | None, copies: Path | None) -> Prepared:
     try:
-        reading = read_lists(job, copies=copies)
+        reading = read_lists(job, copies=copies, only=ask.only)
     except ListUnusable as error:
         if not run_dir.is_planned:
             raise
@@ -117,10 +114,11 @@ def _prepare(job: Job, ask: Ask, run_dir: RunDir, campaign: str, profile: str | 
         campaign=campaign,
         mode=ask.mode,
         profile=profile,
-        operation=_operation_key(job),
+        operation=operation_of(job),
         columns=reading.columns,
         lists=reading.lists,
         suppress=reading.suppress,
+        only=reading.only,
     )
     if run_dir.is_planned:
         plan = require_frozen(Plan.open(run_dir))
@@ -154,7 +152,7 @@ def _freeze(
     day = _day(job, ask, earlier)
     timing = Timing(schedule=job.schedule, day=day, zone=job.timezone) if job.schedule.is_used else None
     _require_in_time(job)
-    wording = _wording(job, campaign, ask.mode, profile)
+    wording = wording_of(job, campaign=campaign, mode=ask.mode, profile=profile)
     audience = Audience(
         source=reading.source,
         columns=reading.columns,
@@ -162,6 +160,7 @@ def _freeze(
         suppressed=suppressed_numbers(
             reading.suppressing, phone=reading.columns.phone, default_region=job.recipients.default_region
         ),
+        only=reading.only,
     )
     try:
         built = build_part(
@@ -187,7 +186,17 @@ def _freeze(
         _check_times(built, job, fresh=earlier is None)
         _check_size(built.excluded, before + built.recipients, messages, job, ask)
         reading = reading.kept(run_dir, part)
-        write_head(run_dir, _head(job, ask, campaign, profile, reading, identity, earlier, wording, built, part, day))
+        head = head_of(
+            job,
+            reading=reading,
+            identity=identity,
+            earlier=earlier,
+            wording=wording,
+            built=built,
+            day=day,
+            code=VERSION,
+        )
+        write_head(run_dir, head)
     except BaseException:
         discard(run_dir, part)
         raise
@@ -196,122 +205,6 @@ def _freeze(
         fresh=True,
         chosen=reading.columns.chosen,
         already_planned=built.already_planned,
-    )
-
-
-def _operation_key(job: Job) -> tuple[str, str]:
-    by_contact = job.recipients.contact_id is not None
-    return operation_key(kind=job.kind, version=job.api.version, by_contact=by_contact)
-
-
-def _wording(job: Job, campaign: str, mode: Mode, profile: str | None) -> Wording:
-    operation = OPERATIONS[_operation_key(job)]
-    if mode is Mode.SANDBOX and not operation.has_sandbox:
-        raise ConfigError('version "v1" of the API has no sandbox; --simulate sends to nobody')
-    if profile and operation.is_legacy:
-        raise ConfigError('version "v1" of the API has no profiles: unset SENT_PROFILE_ID')
-    message = job.message
-    body_length = max(message.body_length, utf16_length(message.text or ""))
-
-    def largest(channels: tuple[Channel, ...]) -> int:
-        """Return how many recipients a batch on *channels* may have."""
-        if job.limits.messages_per_minute and len(channels) > job.limits.messages_per_minute:
-            raise ConfigError(
-                f"limits.messages_per_minute is {job.limits.messages_per_minute}, but one recipient on "
-                f"{len(channels)} channels is {len(channels)} messages"
-            )
-        return largest_batch(
-            batch_size=job.limits.batch_size,
-            channels=len(channels),
-            auto=channels == (Channel.AUTO,),
-            body_length=body_length,
-            messages_per_minute=job.limits.messages_per_minute,
-            hard_limit=operation.largest_batch,
-        )
-
-    return Wording(
-        message=Message(
-            template_id=message.template_id,
-            template_name=message.template_name,
-            text=message.text,
-            scope=Scope(
-                campaign=campaign,
-                generation=_FIRST_GENERATION,
-                mode=mode,
-                profile=profile,
-                method=operation.method,
-                path=operation.path,
-            ),
-        ),
-        parameters=parameters_of(job),
-        channels=tuple(message.channels),
-        operation=operation,
-        largest_batch=largest,
-        canary=job.safety.canary,
-    )
-
-
-def _head(
-    job: Job,
-    ask: Ask,
-    campaign: str,
-    profile: str | None,
-    reading: Reading,
-    identity: dict[str, Any],
-    earlier: Plan | None,
-    wording: Wording,
-    built: Built,
-    part: int,
-    day: date,
-) -> Head:
-    return Head(
-        format=FORMAT,
-        part=part,
-        kind="extend" if earlier else "first",
-        campaign=campaign,
-        campaign_template=job.campaign,
-        generation=_FIRST_GENERATION,
-        mode=str(ask.mode),
-        profile=profile,
-        operation=_operation_key(job),
-        template_id=job.message.template_id,
-        template_name=job.message.template_name,
-        text=job.message.text,
-        parameters=dict(job.message.parameters),
-        channels=tuple(str(each) for each in wording.channels),
-        identity=identity,
-        limits=_limits(job),
-        safety=job.safety.model_dump(mode="json"),
-        api=job.api.model_dump(mode="json"),
-        lists=reading.lists,
-        rows=built.rows,
-        excluded=built.excluded,
-        recipients=built.recipients,
-        deliveries=built.deliveries,
-        batches=built.batches,
-        largest_batch=built.largest_batch,
-        first_row=earlier.rows if earlier else 0,
-        first_batch=earlier.batches if earlier else 0,
-        keys_sha256=built.keys_sha256,
-        sha256=built.sha256,
-        previous=earlier.fingerprint if earlier else None,
-        code=VERSION,
-        planned_us=wall_us(),
-        by_channels={"+".join(each): count for each, count in built.by_channels.items()},
-        excluded_deliveries=built.excluded_deliveries,
-        largest_request=built.largest_request,
-        countries=built.countries,
-        line_types=built.line_types,
-        line_types_of=built.line_types_of,
-        rows_by_file=built.rows_by_file,
-        body_length=job.message.body_length,
-        canary=built.canary,
-        canary_batches=built.canary_batches,
-        notify=job.notify.model_dump(mode="json"),
-        schedule=remembered(job.schedule, zone=job.timezone),
-        times=built.times,
-        zones=built.zones,
-        day=day.isoformat() if "{date}" in job.campaign or job.schedule.is_used else None,
     )
 
 
@@ -332,12 +225,6 @@ def _check_times(built: Built, job: Job, *, fresh: bool) -> None:
     check_times(list(built.times), schedule=job.schedule, now_us=wall_us(), fresh=fresh)
     if fresh and job.schedule.staged:
         check_staged(built.times, lead_us=lead_us(built.batches, built.deliveries, job.limits), now_us=wall_us())
-
-
-def _limits(job: Job) -> dict[str, Any]:
-    """Return the limits to remember: whoever goes on must know a rate that somebody chose from one that nobody did."""
-    guessed = {"requests_per_minute"} - job.limits.model_fields_set
-    return job.limits.model_dump(mode="json", exclude=guessed)
 
 
 def _check_size(excluded: Mapping[str, int], recipients: int, messages: int, job: Job, ask: Ask) -> None:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from broadcaster.app.parts import SIMULATOR_URL, simulator
+from broadcaster.app.embedded import simulator
+from broadcaster.app.parts import SIMULATOR_URL
 from broadcaster.errors import DifferenceFound, ExitCode
 from broadcaster.store.facts import Facts
 from broadcaster.store.ledger import Proof, messages, prove

@@ -93,6 +93,7 @@ def add_retry(plan: Plan, *, expect_recipients: int | None = None, chosen: Selec
                 undelivered=len(chosen.undelivered),
                 times=built.times,
                 zones={},
+                groups={},
                 canary=0,
                 canary_batches=0,
                 first_row=plan.rows,

@@ -1,7 +1,6 @@
 """``test``: one real message to a number of one's own, with the first row's parameters."""
 
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from broadcaster.app.parts import Access, line
 from broadcaster.clock import SystemClock, today, wall_us
@@ -128,16 +127,21 @@ def _refusal(verdict: Verdict) -> BroadcasterError:
 
 
 def _first_parameters(job: Job) -> bytes:
-    """Return the parameters of the first row that has all of them."""
+    """Return the parameters of the first row inside the job's filter that has all of them."""
     with copying(job) as copies:
         return _first_complete(open_job_list(job, copies=copies))
 
 
 def _first_complete(opened: Opened) -> bytes:
     renderer = opened.renderer
-    for batch in islice(opened.source.batches([opened.columns.phone, *renderer.columns], malformed={}), 1):
+    columns = dict.fromkeys([opened.columns.phone, *renderer.columns, *(opened.only.columns if opened.only else ())])
+    for batch in opened.source.batches([*columns], malformed={}):
         rendered = renderer.render(batch)
-        if COMPLETE in rendered.state:
-            first: str = rendered.bodies[rendered.rows[rendered.state == COMPLETE][0]].as_py()
+        fits = rendered.state == COMPLETE
+        if opened.only is not None:
+            fits &= opened.only.inside(batch).to_numpy()
+        if fits.any():
+            first: str = rendered.bodies[rendered.rows[fits][0]].as_py()
             return first.encode()
-    raise ListUnusable("no row of the list has all the columns that the message needs")
+    inside = " inside the filter" if opened.only else ""
+    raise ListUnusable(f"no row of the list{inside} has all the columns that the message needs")

@@ -51,7 +51,7 @@ def command(path: Path, *, surplus: bool, yes: bool, as_json: bool) -> ExitCode:
     """  # noqa: D301 - \b is click's mark for "do not wrap"
     from broadcaster.app.cancel import look
     from broadcaster.app.parts import limit_in_sight
-    from broadcaster.cli.running import print_json
+    from broadcaster.cli.telling import print_json
     from broadcaster.core.words import Mode
     from broadcaster.job.model import Limits
     from broadcaster.store.plan import Plan

@@ -59,7 +59,7 @@ def export(*, out: Path, opted_out: bool, rate: int | None, simulated: Path | No
     from broadcaster.app.contacts import export as export_contacts
     from broadcaster.app.contacts import require_known_ending
     from broadcaster.app.parts import access, run_loop
-    from broadcaster.cli.running import print_json
+    from broadcaster.cli.telling import print_json
     from broadcaster.core.words import Mode
     from broadcaster.store.rundir import RunDir
 

@@ -19,8 +19,8 @@ def command(path: Path, *, as_json: bool) -> ExitCode:
       broadcaster manifest runs/spring-sale-2026
     """  # noqa: D301 - \b is click's mark for "do not wrap"
     from broadcaster.app.inspect import rebuild
-    from broadcaster.cli.running import print_json
     from broadcaster.cli.screen import busy
+    from broadcaster.cli.telling import print_json
     from broadcaster.store.rundir import RunDir
 
     with busy("building the manifest …"):

@@ -11,7 +11,7 @@ import click
 from broadcaster.core.words import Mode
 
 F = TypeVar("F", bound=Callable[..., Any])
-_ASKED = ("run_dir", "day", "new_date", "strict", "expect_recipients", "extend")
+_ASKED = ("run_dir", "day", "new_date", "strict", "expect_recipients", "extend", "only")
 
 
 class _Day(click.ParamType[date]):
@@ -41,6 +41,12 @@ _EXPECT = click.option(
 )
 _STRICT = click.option("--strict", is_flag=True, help="Refuse a list with an invalid number.")
 _EXTEND = click.option("--extend", is_flag=True, help="Add the rows that the frozen plan does not have.")
+ONLY = click.option(
+    "--only",
+    multiple=True,
+    metavar="EXPRESSION",
+    help="Only rows of which this holds, such as 'region == \"TX\"'; besides the job's filter, and each one given.",
+)
 SKIP_CANARY = click.option(
     "--skip-canary", is_flag=True, help="Do not wait for the canary any more; the decision is recorded."
 )
@@ -77,7 +83,7 @@ def planning(function: Callable[..., Any]) -> Callable[..., Any]:
         ask = Ask(mode=mode, **{name: given.pop(name) for name in _ASKED})
         return function(*arguments, ask=ask, **given)
 
-    for option in (_JSON, _NEW_DATE, _DATE, _EXTEND, _STRICT, _EXPECT, _SANDBOX, _SIMULATE, _RUN_DIR):
+    for option in (_JSON, _NEW_DATE, _DATE, _EXTEND, _STRICT, _EXPECT, ONLY, _SANDBOX, _SIMULATE, _RUN_DIR):
         with_ask = option(with_ask)
     return with_ask
 

@@ -26,7 +26,7 @@ def command(path: Path, *, yes: bool, as_json: bool) -> ExitCode:
       broadcaster purge runs/spring-sale-2026
     """  # noqa: D301 - \b is click's mark for "do not wrap"
     from broadcaster.app.purge import check_finished, purge
-    from broadcaster.cli.running import print_json
+    from broadcaster.cli.telling import print_json
     from broadcaster.store.plan import Plan
     from broadcaster.store.rundir import RunDir
 

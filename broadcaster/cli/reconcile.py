@@ -49,8 +49,8 @@ def command(path: Path, *, no_poll: bool, limit: int | None, as_json: bool) -> E
       broadcaster reconcile runs/spring-sale-2026 --limit 500
     """  # noqa: D301 - \b is click's mark for "do not wrap"
     from broadcaster.app.parts import access
-    from broadcaster.cli.running import print_json, tell
     from broadcaster.cli.screen import words_for_receipts
+    from broadcaster.cli.telling import print_json, tell
     from broadcaster.core.words import Mode
     from broadcaster.store.plan import Plan
     from broadcaster.store.rundir import RunDir

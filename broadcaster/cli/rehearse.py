@@ -18,8 +18,18 @@ from broadcaster.errors import ExitCode
 @click.option(
     "--run-dir", type=click.Path(path_type=Path, file_okay=False), help="Where to keep what happened (nowhere)."
 )
+@options.ONLY
 @options.json_output
-def command(job_file: Path, *, profile: str, kills: int, seed: int, run_dir: Path | None, as_json: bool) -> ExitCode:
+def command(
+    job_file: Path,
+    *,
+    profile: str,
+    kills: int,
+    seed: int,
+    run_dir: Path | None,
+    only: tuple[str, ...],
+    as_json: bool,
+) -> ExitCode:
     """Send the whole job to a simulator with faults, kill it now and then, and prove that nobody got it twice.
 
     The real list and plan are used, as fast as this machine allows. Exit code 0 only when the simulator's own ledger
@@ -30,11 +40,12 @@ def command(job_file: Path, *, profile: str, kills: int, seed: int, run_dir: Pat
       broadcaster rehearse jobs/spring_sale.toml --profile hostile --kills 5
     """  # noqa: D301 - \b is click's mark for "do not wrap"
     from broadcaster.app.rehearse import Drill, rehearse
-    from broadcaster.cli.running import plan_rehearsal, print_json
+    from broadcaster.cli.freezing import plan_rehearsal
     from broadcaster.cli.screen import duration, show_plan
+    from broadcaster.cli.telling import print_json
 
     with tempfile.TemporaryDirectory(prefix="broadcaster-") as scratch:
-        plan, shown = plan_rehearsal(job_file, run_dir or Path(scratch) / "rehearsal")
+        plan, shown = plan_rehearsal(job_file, run_dir or Path(scratch) / "rehearsal", only=only)
         show_plan(shown)
         found = rehearse(
             plan,

@@ -39,7 +39,7 @@ def command(path: Path, *, what: str | None, note: str, yes: bool, as_json: bool
       broadcaster resolve runs/spring-sale-2026 --skip --note "the offer is over"
     """  # noqa: D301 - \b is click's mark for "do not wrap"
     from broadcaster.app.resolve import look, resolve
-    from broadcaster.cli.running import print_json, tell
+    from broadcaster.cli.telling import print_json, tell
     from broadcaster.store.plan import Plan
     from broadcaster.store.rundir import RunDir
 

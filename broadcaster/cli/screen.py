@@ -18,6 +18,7 @@ _UNPROTECTED = (
     "keys and names no messages. A request without a clear answer is therefore in doubt at once, is never repeated by "
     "itself, and cannot be looked up: 'broadcaster resolve' writes down what somebody decides."
 )
+_REASONS = {"filtered": "outside the filter"}  # others say by their name what they mean
 _SHOWN = 6  # countries, kinds of line: the rest is in --json
 
 
@@ -68,12 +69,7 @@ def _plan_lines(preview: "Preview", chosen: str, already_planned: int) -> Iterat
         yield "channels", "the API picks (auto)" if preview.channels == ("auto",) else ", ".join(preview.channels)
     if chosen:
         yield "columns", chosen
-    yield "rows", f"{preview.rows:,}"
-    yield from retry_lines(preview.again, preview.left_out)
-    if already_planned:
-        yield "", f"{already_planned:,} more are in the plan already"
-    for reason, count in preview.excluded.items():
-        yield "  excluded", f"{count:,} {reason.replace('_', ' ')}"
+    yield from _row_lines(preview, already_planned)
     yield from _count_lines(preview)
     source = _SOURCES.get(preview.limit_source, "")
     limits = [f"{preview.requests_per_minute:,} requests a minute{source}"] if preview.requests_per_minute else []
@@ -101,6 +97,18 @@ def _plan_lines(preview: "Preview", chosen: str, already_planned: int) -> Iterat
         yield "  example", number if parameters == "{}" else f"{number}  {parameters}"
 
 
+def _row_lines(preview: "Preview", already_planned: int) -> Iterator[tuple[str, str]]:
+    """Yield how many rows there are, and how many of them are left out for which reason."""
+    if preview.filter:
+        yield "filter", preview.filter
+    yield "rows", f"{preview.rows:,}"
+    yield from retry_lines(preview.again, preview.left_out)
+    if already_planned:
+        yield "", f"{already_planned:,} more are in the plan already"
+    for reason, count in preview.excluded.items():
+        yield "  excluded", f"{count:,} {_REASONS.get(reason, reason.replace('_', ' '))}"
+
+
 def retry_lines(again: "dict[str, int]", left_out: "dict[str, int]") -> Iterator[tuple[str, str]]:
     """Say of a retry why deliveries are sent again, and why others are not."""
     yield from (("  again", f"{count:,} {why}") for why, count in again.items())
@@ -111,6 +119,8 @@ def _count_lines(preview: "Preview") -> Iterator[tuple[str, str]]:
     """Yield how many there are to be reached, and with how many requests."""
     if preview.creates:
         yield "contacts", f"{preview.recipients:,}"
+        if preview.groups:
+            yield "grouped by", f"{preview.group_by}: {_counted(preview.groups)}, in this order"
         if preview.opt_outs:
             yield "  opted out", f"{preview.opt_outs:,} of them; they are created too, and set to have opted out"
         yield "requests", f"{preview.requests:,}, and one more for each contact that is there already"
@@ -120,6 +130,8 @@ def _count_lines(preview: "Preview") -> Iterator[tuple[str, str]]:
     why = f", so that {preview.messages_per_minute:,} messages a minute are used well" if preview.fills_minutes else ""
     yield "requests", f"{preview.requests:,} ({each} each{why})"
     yield "messages", f"{preview.messages:,}"
+    if preview.groups:
+        yield "grouped by", f"{preview.group_by}: {_counted(preview.groups)}, in this order"
     if preview.canary:
         requests = f"{preview.canary_requests:,} request{'' if preview.canary_requests == 1 else 's'}"
         decides = f"what becomes of them within {duration(preview.canary_wait_s)} decides about the others"

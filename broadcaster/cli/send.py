@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--phone", help="Column of the numbers.")
 @click.option("--id", "id_", help="Column of your own id, carried through to the manifest.")
 @click.option("--region", help="Country of numbers without a country code, such as US.")
+@click.option("--group-by", help="Column whose equal values are sent together, one after the other.")
 @click.option("--suppress", multiple=True, help="A list of numbers that must not be messaged.")
 @options.DELIMITER
 @click.option("--encoding", help="Of a text file.")
@@ -75,6 +76,7 @@ def command(
             "phone": others["phone"],
             "id": id_,
             "default_region": region,
+            "group_by": others["group_by"],
             "suppress": list(suppress) or None,
             "encoding": others["encoding"],
             "delimiter": others["delimiter"],

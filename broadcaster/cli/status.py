@@ -25,9 +25,11 @@ def command(path: Path, *, as_json: bool) -> ExitCode:
       broadcaster status runs/spring-sale-2026
     """  # noqa: D301 - \b is click's mark for "do not wrap"
     from broadcaster.app.inspect import status
-    from broadcaster.cli.running import print_json
     from broadcaster.cli.screen import words_for_receipts
+    from broadcaster.cli.telling import print_json, to_go_on
     from broadcaster.clock import wall_us
+    from broadcaster.store.plan import Plan
+    from broadcaster.store.rundir import RunDir
 
     found = status(path)
     summary, counts = found.conclusion.summary, found.conclusion.counts
@@ -64,8 +66,8 @@ def command(path: Path, *, as_json: bool) -> ExitCode:
         click.echo(f"Warning: {found.damaged}", err=True)
     if pause is not None:
         click.echo(f"To end the pause: broadcaster go {shlex.quote(str(path))}", err=True)
-    if not summary["complete"] and not found.holder:
-        click.echo(f"To go on: broadcaster resume {shlex.quote(str(path))}", err=True)
+    if not (summary["complete"] or found.holder or found.purged):
+        click.echo(f"To go on: {to_go_on(Plan.open(RunDir(path)), counts)}", err=True)
     return ExitCode.DONE
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from broadcaster.app.control import Steered, steer
-from broadcaster.app.deliver import has_work
 from broadcaster.cli.who import who
 from broadcaster.clock import wall_us
 from broadcaster.core.control import Order
 from broadcaster.core.words import Steering
 from broadcaster.errors import BroadcasterError, ExitCode, StoreError
+from broadcaster.planning.left import has_work
 from broadcaster.store.control import paused_by, read_control, require_going
 from broadcaster.store.plan import Plan
 from broadcaster.store.rundir import RunDir

@@ -28,7 +28,7 @@ def command(
     """  # noqa: D301 - \b is click's mark for "do not wrap"
     from broadcaster.app.parts import access, mode_of, run_loop
     from broadcaster.app.trial import send_test
-    from broadcaster.cli.running import print_json
+    from broadcaster.cli.telling import print_json
     from broadcaster.job.load import load_job
 
     job = load_job(job_file, flags={"recipients.delimiter": delimiter})

@@ -39,7 +39,7 @@ def command(path: Path, *, to: str | None, row: int | None, message_id: str | No
       broadcaster trace runs/spring-sale-2026 --to +14155550100
     """  # noqa: D301 - \b is click's mark for "do not wrap"
     from broadcaster.app.trace import Asked, trace
-    from broadcaster.cli.running import print_json
+    from broadcaster.cli.telling import print_json
 
     if sum(each is not None for each in (to, row, message_id)) != 1:
         raise ConfigError("say whom to trace: exactly one of --to NUMBER, --row N, --message-id ID")

@@ -21,8 +21,8 @@ def command(path: Path, *, as_json: bool) -> ExitCode:
       broadcaster verify runs/spring-sale-2026
     """  # noqa: D301 - \b is click's mark for "do not wrap"
     from broadcaster.app.inspect import verify
-    from broadcaster.cli.running import print_json
     from broadcaster.cli.screen import busy
+    from broadcaster.cli.telling import print_json
 
     with busy("deriving everything again …"):
         found, counts = verify(path)

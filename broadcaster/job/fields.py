@@ -38,17 +38,6 @@ def refuse_table(sentence: str) -> PydanticCustomError:
     return PydanticCustomError("table", "{sentence}", {"sentence": sentence})
 
 
-def later(default: object) -> AfterValidator:
-    """Return the check of a key that is reserved: it may only say what holds anyway."""
-
-    def check(value: Any) -> Any:
-        if value != default:
-            raise refuse("not available in this version")
-        return value
-
-    return AfterValidator(check)
-
-
 def _only(predicate: Callable[[str], object]) -> AfterValidator:
     """Return the check of a text whose description says what is allowed."""
 

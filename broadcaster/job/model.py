@@ -1,7 +1,7 @@
 """The job file as frozen values: every key it may have, its default, and what is allowed.
 
-The TOML file has exactly this shape. Keys of things that are not built yet are reserved, and refused when they are
-used. A field's description is the end of the sentence that a wrong value is answered with.
+The TOML file has exactly this shape. A field's description is the end of the sentence that a wrong value is answered
+with.
 
 It must not know files: :mod:`broadcaster.job.load` reads them and words the mistakes.
 """
@@ -36,7 +36,6 @@ from broadcaster.job.fields import (
     Uuid,
     WindowText,
     choice,
-    later,
     refuse,
     refuse_table,
     share,
@@ -65,7 +64,8 @@ class Recipients(_Table):
     opt_out: Column | None = None
     contact_id: Column | None = None
     suppress: PathList = ()
-    filter: Annotated[str, Field(strict=True, description="text"), later("")] = ""
+    filter: Annotated[str, Field(strict=True, description='an expression such as region == "TX"')] = ""
+    group_by: Column | None = None
     sheet: Text | None = None
     encoding: Encoding | None = None
     delimiter: Delimiter | None = None

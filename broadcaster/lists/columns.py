@@ -51,6 +51,7 @@ class Columns:
     channel: str | None = None
     contact_id: str | None = None
     timezone: str | None = None
+    group_by: str | None = None
     chosen: str
 
 
@@ -64,6 +65,7 @@ def choose(
     channel: str | None = None,
     contact_id: str | None = None,
     timezone: str | None = None,
+    group_by: str | None = None,
     needed: Sequence[str],
     list_name: str,
 ) -> Columns:
@@ -78,12 +80,13 @@ def choose(
         channel: the job's column that names the channels of each row.
         contact_id: the job's column for the ids of contacts at Sent.
         timezone: the job's column that names the time zone of each row.
+        group_by: the job's column whose equal values are sent together.
         needed: the columns that the message's placeholders name.
         list_name: what messages call the list.
 
     Raises:
         ListUnusable: a column that the job names is not there, or the numbers cannot be found.
-        JobInvalid: placeholders name columns that are not there; names all of them.
+        JobInvalid: placeholders or *group_by* name columns that are not there; names all of them.
     """
     named = {
         "phone": phone,
@@ -96,11 +99,13 @@ def choose(
     }
     missing = {key: name for key, name in named.items() if name is not None and name not in columns}
     if missing:
-        lines = [f"  recipients.{key}: no column {name!r}{_nearest(name, columns)}" for key, name in missing.items()]
+        lines = [f"  recipients.{key}: no column {name!r}{nearest(name, columns)}" for key, name in missing.items()]
         raise ListUnusable("\n".join([f"{list_name} has the columns {_listed(columns)}", *lines]))
     numbers = phone if phone is not None else _well_known(columns, list_name=list_name, key="recipients.phone")
-    if absent := [name for name in dict.fromkeys(needed) if name not in columns]:
-        lines = [f"  message.parameters: no column {name!r}{_nearest(name, columns)}" for name in absent]
+    used = [("message.parameters", name) for name in dict.fromkeys(needed)]
+    used += [("recipients.group_by", group_by)] if group_by is not None else []
+    if absent := [(key, name) for key, name in used if name not in columns]:
+        lines = [f"  {key}: no column {name!r}{nearest(name, columns)}" for key, name in absent]
         raise JobInvalid("\n".join([f"{list_name} has the columns {_listed(columns)}", *lines]))
     how = {key: "named by the job" for key, name in named.items() if name is not None}
     found = named | {"phone": numbers}
@@ -115,6 +120,7 @@ def choose(
         channel=channel,
         contact_id=contact_id,
         timezone=timezone,
+        group_by=group_by,
         chosen=chosen,
     )
 
@@ -168,8 +174,8 @@ def _well_known(columns: Sequence[str], *, list_name: str, key: str) -> str:
             raise ListUnusable(f"{list_name}: {_listed(found)} could each hold the phone numbers; say which in {key}")
 
 
-def _nearest(name: str, columns: Sequence[str]) -> str:
-    """Return the question whether another column is meant, if one looks like it."""
+def nearest(name: str, columns: Sequence[str]) -> str:
+    """Return the question whether another column is meant than *name*, if one looks like it; else nothing."""
     folded = {column.lower(): column for column in columns}
     near = difflib.get_close_matches(name.lower(), folded, n=1)
     return f"; did you mean {folded[near[0]]!r}?" if near else ""

@@ -1,8 +1,8 @@
 """Who is not messaged, and why: pure functions over arrays of numbers.
 
 Numbers are E.164 digits as 64-bit integers, 0 where invalid. Reasons are decided in the order of design.md §3: invalid
-number (or a row that cannot be read at all), suppressed, missing parameter, unknown channel, duplicate among the
-survivors.
+number (or a row that cannot be read at all), suppressed, missing parameter, outside the filter, what is wrong with a
+channel or a time, duplicate among the survivors. So whoever is outside the filter by one row can be sent to by another.
 """
 
 from dataclasses import dataclass
@@ -31,6 +31,7 @@ _OTHERS = (
     Exclusion(Reason.SUPPRESSED, "the list says that the number has opted out"),
     Exclusion(Reason.MISSING_PARAMETER, "a column that the message needs is empty in this row"),
     Exclusion(Reason.INVALID_PARAMETER, "a value contains a line break, a tab or five spaces, which the API refuses"),
+    Exclusion(Reason.FILTERED, "the row is outside the filter"),
     Exclusion(Reason.INVALID_CHANNEL, "the row's channel is none of sms, whatsapp, rcs, mms, auto"),
     Exclusion(Reason.INVALID_TIMEZONE, "the row's time zone is no IANA name such as Europe/Berlin"),
     Exclusion(Reason.UNKNOWN_ZONE, "the number may be in several time zones, or in any: no time is known to suit"),
@@ -49,6 +50,7 @@ EXCLUSIONS: tuple[Exclusion, ...] = (
     OPTED_OUT,
     INCOMPLETE,
     REFUSED_VALUE,
+    OUTSIDE,
     NO_CHANNEL,
     INVALID_TIMEZONE,
     UNKNOWN_ZONE,
@@ -81,21 +83,25 @@ def exclude(
     suppressed: NDArray[np.int64],
     opted_out: NDArray[np.int64],
     completeness: NDArray[np.uint8],
+    outside: NDArray[np.bool_] | None = None,
     channels: NDArray[np.int16] | None = None,
     slots: NDArray[np.int32] | None = None,
     also_same: NDArray[np.int64] | None = None,
 ) -> Excluded:
     """Decide about every row; *suppressed* and *opted_out* are sorted and unique.
 
-    *faults* are places in :data:`broadcaster.phones.FAULTS`, or :data:`MALFORMED`; *channels* are negative where they
-    are unknown, *slots* where :mod:`broadcaster.planning.slots` says why no time suits. Rows are the same person with
-    the same number, or with the same value in *also_same*.
+    *faults* are places in :data:`broadcaster.phones.FAULTS`, or :data:`MALFORMED`; *outside* are the rows that a filter
+    does not mean, if there is one; *channels* are negative where they are unknown, *slots* where
+    :mod:`broadcaster.planning.slots` says why no time suits. Rows are the same person with the same number, or with the
+    same value in *also_same*.
     """
     codes = faults.copy()
     codes[(codes == ELIGIBLE) & is_in(numbers, suppressed)] = SUPPRESSED
     codes[(codes == ELIGIBLE) & is_in(numbers, opted_out)] = OPTED_OUT
     codes[(codes == ELIGIBLE) & (completeness == MISSING)] = INCOMPLETE
     codes[(codes == ELIGIBLE) & (completeness == UNSENDABLE)] = REFUSED_VALUE
+    if outside is not None:
+        codes[(codes == ELIGIBLE) & outside] = OUTSIDE
     if channels is not None:
         codes[(codes == ELIGIBLE) & (channels < 0)] = NO_CHANNEL
     if slots is not None:

@@ -14,12 +14,12 @@ def check_anybody(built: Built) -> None:
     """Raise :class:`ListUnusable` when no row can be messaged; the sentence counts the reasons."""
     if not built.recipients:
         reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in built.excluded.items())
-        malformed = built.excluded.get(Reason.MALFORMED_ROW, 0) == built.rows
-        check = (
-            "they have not as many cells as the header: check the delimiter"
-            if malformed
-            else "check recipients.phone and recipients.default_region"
-        )
+        if built.excluded.get(Reason.MALFORMED_ROW, 0) == built.rows:
+            check = "they have not as many cells as the header: check the delimiter"
+        elif built.excluded.get(Reason.FILTERED):
+            check = "check the filter: capitals count, and text is compared as a whole"
+        else:
+            check = "check recipients.phone and recipients.default_region"
         raise ListUnusable(f"none of the {built.rows} rows can be messaged ({reasons}); {check}")
 
 

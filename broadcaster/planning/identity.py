@@ -10,11 +10,13 @@ from broadcaster.core.words import Mode
 from broadcaster.errors import BelongsToAnother
 from broadcaster.job.model import Job
 from broadcaster.lists.columns import Columns
+from broadcaster.lists.filter import Filter, shown
 from broadcaster.store.head import ListFile
 from broadcaster.store.plan import Plan
 
-EXTENSIBLE = ("campaign", "mode", "profile", "message", "recipients", "schedule")
+EXTENSIBLE = ("campaign", "mode", "profile", "message", "recipients", "filter", "schedule")
 """What must be the same for an extension: the list itself may have grown."""
+_LONGEST_FILTER = 120  # characters that a sentence repeats
 
 
 def identity_of(
@@ -27,6 +29,7 @@ def identity_of(
     columns: Columns,
     lists: Sequence[ListFile],
     suppress: Sequence[str],
+    only: Filter | None = None,
 ) -> dict[str, Any]:
     """Return the identity as plain values, which ``plan.json`` keeps; *suppress* are digests of the files."""
     recipients = job.recipients
@@ -51,12 +54,14 @@ def identity_of(
             **({"channel": columns.channel} if columns.channel else {}),  # not there: a plan that is older than the key
             **({"contact_id": columns.contact_id} if columns.contact_id else {}),
             **({"timezone": columns.timezone} if columns.timezone else {}),
+            **({"group_by": columns.group_by} if columns.group_by else {}),
             "default_region": recipients.default_region,
             "encoding": recipients.encoding,
             "delimiter": recipients.delimiter,
             # Only where it is used: plans of before it could be are the same job still.
             **({"sheet": recipients.sheet} if recipients.sheet is not None else {}),
         },
+        **({"filter": only.text} if only is not None else {}),
         **({"schedule": _when(job)} if job.schedule.is_used else {}),
         "list": [each.sha256 for each in lists],
         "suppress": list(suppress),
@@ -93,8 +98,19 @@ def match(plan: Plan, identity: Mapping[str, Any], *, only: Sequence[str] | None
                 f"{where} was planned with {name} {frozen.get(name)!r}, not {identity[name]!r}; "
                 "choose another --run-dir"
             )
+        if name == "filter":
+            raise BelongsToAnother(
+                f"the plan in {where} was frozen with {_filter(frozen)}, not with {_filter(identity)}. 'broadcaster "
+                f"resume {where}' goes on with the plan as it is; for other people of the list take a new campaign "
+                "name, with this run's manifest in recipients.suppress"
+            )
         raise BelongsToAnother(
             f"the {what} changed since the plan in {where} was frozen. 'broadcaster resume {where}' goes on with the "
             "plan as it is; 'broadcaster run JOB --extend' adds the rows that it does not have; a new campaign name "
             "starts anew"
         )
+
+
+def _filter(identity: Mapping[str, Any]) -> str:
+    text = identity.get("filter")
+    return f"the filter {shown(text, longest=_LONGEST_FILTER)}" if text is not None else "no filter"

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from broadcaster.errors import ListUnusable
 from broadcaster.lists.columns import Columns
+from broadcaster.lists.filter import Filter
 from broadcaster.lists.places import Place
 from broadcaster.lists.read import ListFile, ListSource
 from broadcaster.phones import Numbers, normalise
 from broadcaster.planning.ahead import each_ahead, one_behind
 from broadcaster.planning.channels import ChannelSets
 from broadcaster.planning.exclude import MALFORMED
+from broadcaster.planning.grouping import Groups
 from broadcaster.planning.render import Rendered, Renderer
 from broadcaster.planning.slots import ZoneNames
 from broadcaster.store.files import disk_errors
@@ -34,12 +36,13 @@ _OPTED_OUT = frozenset({"1", "true", "t", "yes", "y", "x", "opt-out", "opted out
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audience:
-    """Who is on the list, as the job names it."""
+    """Who is on the list, as the job names it; ``only`` are the rows that it means, where it does not mean all."""
 
     source: ListSource
     columns: Columns
     default_region: str | None
     suppressed: NDArray[np.int64]
+    only: Filter | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,8 @@ class Intake:
         sets: the parameter set.
         completeness: of the parameters.
         channels: the set of channels; negative where it is unknown.
+        outside: the rows that the filter does not mean, if there is one.
+        groups: the group, by a column of the job's, if it names one (:class:`broadcaster.planning.grouping.Groups`).
         zones: the zone that a column of its own names (:class:`broadcaster.planning.slots.ZoneNames`), if there is one.
         opted_out: numbers of which a row says that they have opted out; sorted, each once.
         malformed: the few rows that cannot be read, by position: what is wrong with them.
@@ -63,6 +68,8 @@ class Intake:
     sets: NDArray[np.int32]
     completeness: NDArray[np.uint8]
     channels: NDArray[np.int16]
+    outside: NDArray[np.bool_] | None
+    groups: NDArray[np.int32] | None
     zones: NDArray[np.int32] | None
     opted_out: NDArray[np.int64]
     malformed: dict[int, str]
@@ -98,6 +105,8 @@ class _Judged:
     opted_out: NDArray[np.int64]
     channels: pa.Array | None
     zones: pa.Array | None
+    groups: pa.DictionaryArray | None
+    outside: NDArray[np.bool_] | None
     carried: pa.RecordBatch
 
 
@@ -107,11 +116,12 @@ def take_in(
     channel_sets: ChannelSets,
     zone_names: ZoneNames | None = None,
     *,
+    groups: Groups | None = None,
     spill: Path,
 ) -> Intake:
     """Read the list to its end; its cells go to *spill*, a record batch as it comes.
 
-    Its column of time zones is read only where somebody gives *zone_names*.
+    Its column of time zones is read only where somebody gives *zone_names*, that of groups where there are *groups*.
 
     Raises:
         ListUnusable: when the list cannot be read or has no rows.
@@ -119,21 +129,24 @@ def take_in(
     """
     columns = audience.columns
     zone_column = columns.timezone if zone_names is not None else None
-    some = (columns.phone, columns.id, columns.region, columns.opt_out, columns.channel, zone_column)
-    needed = (*some, *renderer.columns)
+    group_column = columns.group_by if groups is not None else None
+    some = (columns.phone, columns.id, columns.region, columns.opt_out, columns.channel, zone_column, group_column)
+    needed = (*some, *renderer.columns, *(audience.only.columns if audience.only is not None else ()))
     malformed: dict[int, str] = {}
     files = tuple(map(_Counted, audience.source.files))
     batches = ListSource(files=files).batches([*dict.fromkeys(filter(None, needed))], malformed=malformed)
     numbers, faults, sets, completeness, opted_out = [], [], [], [], [np.zeros(0, dtype=np.int64)]
     channels: list[NDArray[np.int16]] = []
     zones: list[NDArray[np.int32]] = []
+    grouped: list[NDArray[np.int32]] = []
+    outside: list[NDArray[np.bool_]] = []
     with (
         disk_errors(spill),
         pa.OSFile(str(spill), "wb") as file,
         pa.ipc.new_file(file, _SPILL, options=_COMPRESSED) as writer,
         one_behind(writer.write_batch) as write,
     ):
-        for judged in each_ahead(lambda batch: _judge(batch, audience, renderer, zone_column), batches):
+        for judged in each_ahead(lambda batch: _judge(batch, audience, renderer, zone_column, group_column), batches):
             write(judged.carried)
             numbers.append(judged.numbers.e164)
             faults.append(judged.numbers.fault)
@@ -144,6 +157,10 @@ def take_in(
                 channels.append(channel_sets.number(judged.channels))
             if judged.zones is not None and zone_names is not None:
                 zones.append(zone_names.number(judged.zones))
+            if judged.groups is not None and groups is not None:
+                grouped.append(groups.number(judged.groups))
+            if judged.outside is not None:
+                outside.append(judged.outside)
     if not numbers:
         raise ListUnusable("the list has a header but no rows; nothing to send")
     all_faults = _together(faults)
@@ -154,6 +171,8 @@ def take_in(
         sets=renderer.final(_together(sets)),
         completeness=_together(completeness),
         channels=_together(channels) if channels else np.broadcast_to(np.int16(0), len(all_faults)),
+        outside=_together(outside) if outside else None,
+        groups=groups.final(_together(grouped)) if groups is not None and grouped else None,
         zones=_together(zones) if zones else None,
         opted_out=np.unique(np.concatenate(opted_out)),
         malformed=malformed,
@@ -169,7 +188,9 @@ def carried(spill: Path) -> Iterator[pa.RecordBatch]:
             yield reader.get_batch(at)
 
 
-def _judge(batch: pa.RecordBatch, audience: Audience, renderer: Renderer, zone_column: str | None) -> _Judged:
+def _judge(
+    batch: pa.RecordBatch, audience: Audience, renderer: Renderer, zone_column: str | None, group_column: str | None
+) -> _Judged:
     columns = audience.columns
     cells = batch.column(columns.phone)
     region = batch.column(columns.region) if columns.region else audience.default_region
@@ -182,6 +203,8 @@ def _judge(batch: pa.RecordBatch, audience: Audience, renderer: Renderer, zone_c
         stopped,
         batch.column(columns.channel) if columns.channel else None,
         batch.column(zone_column) if zone_column else None,
+        Groups.encode(batch.column(group_column)) if group_column else None,
+        ~audience.only.inside(batch).to_numpy() if audience.only is not None else None,
         pa.RecordBatch.from_arrays([ids, cells], schema=_SPILL),
     )
 

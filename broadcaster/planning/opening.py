@@ -5,7 +5,7 @@ planned stays in the run directory, so that ``failed.csv`` and ``excluded.csv`` 
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from broadcaster.errors import ConfigError
 from broadcaster.job.model import Job
 from broadcaster.lists.columns import Columns, choose
 from broadcaster.lists.fetch import is_local, shown
+from broadcaster.lists.filter import Filter, read_filter
 from broadcaster.lists.read import ListSource, open_list
 from broadcaster.lists.suppress import open_suppressed
 from broadcaster.operations.legacy import CONTACT_ID
@@ -25,11 +26,12 @@ from broadcaster.store.rundir import RunDir
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A list, which column is what, and who renders the parameters from it."""
+    """A list, which column is what, who renders the parameters from it, and which rows are meant; ``None``: all."""
 
     source: ListSource
     columns: Columns
     renderer: Renderer
+    only: Filter | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,7 @@ class Reading:
     Attributes:
         source: the list.
         columns: which column of it is what.
+        only: which of its rows are meant; ``None``: all.
         lists: the files of the list; those that are kept in the run directory by their name there.
         suppressing: the suppression lists.
         suppress: digests of their files.
@@ -46,6 +49,7 @@ class Reading:
 
     source: ListSource
     columns: Columns
+    only: Filter | None
     lists: tuple[ListFile, ...]
     suppressing: tuple[ListSource, ...]
     suppress: tuple[str, ...]
@@ -88,25 +92,28 @@ def copying(job: Job, directory: Path | None = None) -> Iterator[Path | None]:
         yield Path(path)
 
 
-def read_lists(job: Job, *, copies: Path | None) -> Reading:
+def read_lists(job: Job, *, copies: Path | None, only: Sequence[str] = ()) -> Reading:
     """Open the list and the suppression lists of *job*, and take their digests.
 
     Args:
         job: whose lists they are.
         copies: from :func:`copying`.
+        only: expressions that have to hold besides the job's filter.
 
     Raises:
         ConfigError: a parameter is not usable.
-        JobInvalid: a ``{column}`` is not in the list.
+        FilterInvalid: a filter does not fit the list.
+        JobInvalid: a ``{column}`` or the column to group by is not in the list.
         ListUnusable: a list cannot be read, or a column is missing.
         StoreError: a copy cannot be made.
     """
-    opened = open_job_list(job, copies=copies)
+    opened = open_job_list(job, copies=copies, only=only)
     with disk_errors(copies or job.base):
         suppressing = open_suppressed(job.recipients.suppress, base=job.base, copies=copies)
     return Reading(
         source=opened.source,
         columns=opened.columns,
+        only=opened.only,
         lists=tuple(
             ListFile(path=each.path, size=each.size, sha256=each.sha256) for each in opened.source.fingerprints()
         ),
@@ -123,16 +130,18 @@ def parameters_of(job: Job) -> dict[str, str]:
     return parameters
 
 
-def open_job_list(job: Job, *, copies: Path | None = None) -> Opened:
+def open_job_list(job: Job, *, copies: Path | None = None, only: Sequence[str] = ()) -> Opened:
     """Open the list of *job* and find its columns.
 
     Args:
         job: whose list it is.
         copies: from :func:`copying`; without it only files can be read.
+        only: as in :func:`read_lists`.
 
     Raises:
         ConfigError: a parameter is not usable.
-        JobInvalid: a ``{column}`` is not in the list.
+        FilterInvalid: a filter does not fit the list.
+        JobInvalid: a ``{column}`` or the column to group by is not in the list.
         ListUnusable: the list cannot be read, or a column is missing.
         StoreError: a copy cannot be made.
     """
@@ -159,7 +168,10 @@ def open_job_list(job: Job, *, copies: Path | None = None) -> Opened:
         channel=recipients.channel,
         contact_id=recipients.contact_id,
         timezone=recipients.timezone,
+        group_by=recipients.group_by,
         needed=renderer.columns,
         list_name=", ".join(name if is_local(name) else shown(name) for name in recipients.files),
     )
-    return Opened(source=source, columns=columns, renderer=renderer)
+    written = [("recipients.filter", recipients.filter)] if recipients.filter.strip() else []
+    written += [("--only", text) for text in only]
+    return Opened(source=source, columns=columns, renderer=renderer, only=read_filter(written, source.columns))

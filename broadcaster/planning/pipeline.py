@@ -28,6 +28,8 @@ from broadcaster.planning.channels import ChannelSets
 from broadcaster.planning.contacts import contacts_of
 from broadcaster.planning.exclude import ELIGIBLE, Excluded, counts_by_reason, exclude, is_in
 from broadcaster.planning.followup import Known
+from broadcaster.planning.group import in_groups
+from broadcaster.planning.grouping import Groups
 from broadcaster.planning.intake import Audience, Intake, carried, take_in
 from broadcaster.planning.render import Renderer
 from broadcaster.planning.rowtable import Decided, write_rows
@@ -79,6 +81,7 @@ class Built:
         countries, line_types: recipients by either; of the latter, as many as *line_types_of* were looked at.
         rows_by_file: how many rows each file of the list has.
         times: recipients by send time, in order of time; *zones*: by time zone, where that decides about the time.
+        groups: recipients by the column that they are grouped by, in the order of sending, if there is one.
         canary: recipients of the first *canary_batches*, which go before all others.
     """
 
@@ -102,6 +105,7 @@ class Built:
     zones: dict[str, int] = field(default_factory=dict)
     canary: int = 0
     canary_batches: int = 0
+    groups: dict[str, int] = field(default_factory=dict)
 
 
 def build_part(
@@ -128,7 +132,8 @@ def build_part(
     rows_path = run_dir.rows(part)
     try:
         zone_names = ZoneNames() if timing is not None and timing.is_local else None
-        intake = take_in(audience, renderer, channel_sets, zone_names, spill=spill)
+        groups = Groups() if audience.columns.group_by else None
+        intake = take_in(audience, renderer, channel_sets, zone_names, groups=groups, spill=spill)
         timed = timing.slots(intake.numbers, intake.zones, zone_names) if timing is not None else Timed.none()
         excluded = exclude(
             intake.numbers,
@@ -136,6 +141,7 @@ def build_part(
             suppressed=audience.suppressed,
             opted_out=intake.opted_out[:0] if asks_opt_outs else intake.opted_out,
             completeness=intake.completeness,
+            outside=intake.outside,
             channels=intake.channels if audience.columns.channel else None,
             slots=timed.codes if timed.slots else None,
             also_same=contacts_of(renderer.sets, intake.sets) if audience.columns.contact_id else None,
@@ -149,11 +155,13 @@ def build_part(
         repeats, malformed, already_planned = excluded.repeats, intake.malformed, len(intake.numbers) - len(numbers)
         rows_by_file = intake.rows_by_file
         slots = _of(timed.codes, kept) if timed.slots else None
+        grouped = _of(intake.groups, kept) if intake.groups is not None else None
         del intake, excluded  # of what follows, only what it needs stays in memory
         widths = np.array([len(each) for each in channel_sets.sets])
         cuts, canary_batches = _cuts(
-            numbers, sets, channels, codes, wording, channel_sets, slots, first_row, first_batch
+            numbers, sets, channels, codes, wording, channel_sets, slots, grouped, first_row, first_batch
         )
+        by_group = groups.counts(grouped[codes == ELIGIBLE]) if groups is not None and grouped is not None else {}
         times, zones = timed.counts(cuts.rows if kept is None else kept[cuts.rows])
         sizes = cuts.ends - cuts.starts
         batches = np.full(len(numbers), -1, dtype=np.int32)
@@ -196,6 +204,7 @@ def build_part(
         times=times,
         zones=zones,
         canary_batches=canary_batches,
+        groups=by_group,
     )
 
 
@@ -221,6 +230,7 @@ def built(
     times: dict[str, int] | None = None,
     zones: dict[str, int] | None = None,
     canary_batches: int = 0,
+    groups: dict[str, int] | None = None,
 ) -> Built:
     """Make the tables at *paths* private and durable, and count what *cuts* ask for."""
     for path in paths:
@@ -255,6 +265,7 @@ def built(
         zones=zones or {},
         canary=int(sizes[:canary_batches].sum()),
         canary_batches=canary_batches,
+        groups=groups or {},
     )
 
 
@@ -296,10 +307,13 @@ def _cuts(
     wording: Wording,
     channel_sets: ChannelSets,
     slots: NDArray[np.int32] | None,
+    grouped: NDArray[np.int32] | None,
     first_row: int,
     first_batch: int,
 ) -> tuple[bodies.Cuts, int]:
     """Decide who is in which batch: rows of equal parameters, channels and send times together; the canary alone.
+
+    Where rows are *grouped*, those of one group only, and one group after the other.
 
     Returns:
         The cuts, and how many of them, from the first on, are the canary's.
@@ -309,11 +323,15 @@ def _cuts(
     groups = sets[eligible] if several == 1 else sets[eligible].astype(np.int64) * several + channels[eligible]
     if slots is not None:
         groups = groups.astype(np.int64) * (int(slots.max(initial=0)) + 1) + slots[eligible]
+    if grouped is not None:
+        groups = groups.astype(np.int64) * (int(grouped.max(initial=0)) + 1) + grouped[eligible]
     limits = np.array([wording.largest_batch(each) for each in channel_sets.sets], dtype=np.int32)
     largest = int(limits[0]) if several == 1 else limits[channels[eligible]]
     order, starts, ends, in_front = cut_with_canary(
         groups, largest, sample(numbers[eligible], channels[eligible], sets[eligible], count=wording.canary)
     )
+    if grouped is not None:
+        order, starts, ends = in_groups(order, starts, ends, grouped[eligible], ahead=in_front)
     cuts = bodies.Cuts(
         rows=eligible[order],
         starts=starts,

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from broadcaster.clock import wall_us
@@ -14,7 +15,8 @@ from broadcaster.core.pacing import Source
 from broadcaster.core.segments import most_segments, segments
 from broadcaster.core.sizes import duration_s, largest_batch, utf16_length
 from broadcaster.core.values import Batch
-from broadcaster.core.words import Channel, Repeat
+from broadcaster.core.words import Channel, Reason, Repeat
+from broadcaster.lists.filter import shown
 from broadcaster.operations.contacts import PARAMETERS as OPT_OUTS
 from broadcaster.phones import mask
 from broadcaster.planning.when import When, when
@@ -25,6 +27,7 @@ _EXAMPLES = 3
 _LOOK_UPS = 2  # whose key it is, and the template
 _LOOK_UPS_OF_TEXT = 1
 _FIRST = 5  # excluded rows that are named
+_LONGEST_FILTER = 200  # characters of a filter that are shown
 _WITHOUT_HEADER = frozenset({".parquet", ".pq"})
 
 
@@ -55,6 +58,10 @@ class Preview:
         unprotected: nothing protects a request from being executed twice, so that it is never repeated by itself.
         schedule: when it goes out; ``None``: at once.
         first_excluded: where the first excluded rows stand in the list, and why.
+        filter: the expression that says which rows are meant, as it may be shown; "" where all are. Those outside it
+            are *excluded* as ``filtered``.
+        group_by: the column whose equal values are sent together; *groups*: recipients by its value, in the order of
+            sending.
         canary: recipients whose receipts decide about the others, in *canary_requests*, within *canary_wait_s*.
         again, left_out: of a retry, deliveries that are sent again and those that are not, by why.
     """
@@ -85,6 +92,9 @@ class Preview:
     first_excluded: tuple[ExcludedRow, ...]
     examples: tuple[tuple[str, str], ...]
     schedule: When | None = None
+    filter: str = ""
+    group_by: str | None = None
+    groups: dict[str, int] = field(default_factory=dict)
     kind: str = "messages/v3"
     creates: bool = False
     opt_outs: int = 0
@@ -152,6 +162,9 @@ def preview(
         creates=not first.asked.sends_messages,
         opt_outs=opt_outs,
         unprotected=first.asked.repeat is Repeat.NEVER,
+        filter=shown(first.identity.get("filter", ""), longest=_LONGEST_FILTER),
+        group_by=first.identity["recipients"].get("group_by"),
+        groups=_added(head.groups for head in heads),
         canary=sum(head.canary for head in heads),
         canary_requests=sum(head.canary_batches for head in heads),
         canary_wait_s=canary_wait_s,
@@ -198,13 +211,25 @@ def _summed(counts: Iterable[dict[str, int]]) -> dict[str, int]:
     return dict(total.most_common())
 
 
+def _added(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    """Add counts up, in the order in which they first come."""
+    total: dict[str, int] = {}
+    for each in counts:
+        for name, count in each.items():
+            total[name] = total.get(name, 0) + count
+    return total
+
+
 def _excluded(plan: Plan) -> Iterator[ExcludedRow]:
-    """Yield the excluded rows in the order of the lists; what is not asked for is not read."""
+    """Yield the excluded rows in the order of the lists, but for those that were meant to be.
+
+    What is not asked for is not read.
+    """
     for part in plan.parts:
-        if not part.head.excluded:
+        if not set(part.head.excluded) - {Reason.FILTERED}:
             continue
         for table in part.read_rows(["input_row", "reason", "error"]):
-            rows = table.filter(pc.is_valid(table["reason"]))
+            rows = table.filter(pc.not_equal(table["reason"].cast(pa.string()), str(Reason.FILTERED)))
             for row in rows.slice(0, _FIRST).to_pylist():
                 file, line = place(part.head, row["input_row"])
                 yield ExcludedRow(file=file, line=line, reason=row["reason"], error=row["error"])

@@ -2,8 +2,7 @@
 
 Theory of operation. Within a record batch each distinct combination of cells is rendered once, as columns of text: the
 objects of a fully personalised list never exist as Python objects. Which of them are equal over several record batches
-is settled now and then, when as many have gathered as are known; so the cost stays in proportion to the list. Until
-then a row has a *provisional* number.
+is found out by :mod:`broadcaster.planning.distinct`.
 """
 
 import re
@@ -17,12 +16,12 @@ from numpy.typing import NDArray
 
 from broadcaster.job.template import parse_template
 from broadcaster.operations.parameters import escape
+from broadcaster.planning.distinct import Distinct
 
 COMPLETE, MISSING, UNSENDABLE = 0, 1, 2
 # What the API refuses in a value (VALIDATION_008): line breaks, tabs, more than four spaces in a row.
 _REFUSED = r"[\n\r\t]| {5}"
 _UNUSUAL = r'["\\\x00-\x1f]| {5}'  # what JSON escapes or the API refuses: looked for in one pass, and rarely found
-_GATHER = 1 << 18  # objects that may wait before it is settled which of them are equal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +48,7 @@ class Renderer:
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
         self._templates = {name: parse_template(parameters[name]) for name in sorted(parameters)}
-        self._sets = pa.array([], pa.large_string())
-        self._gathered: list[pa.Array] = []
-        self._waiting = 0
-        self._given = 0
-        self._final: list[NDArray[np.int32]] = []
+        self._sets = Distinct()
         for name, parts in self._templates.items():
             if any(re.search(_REFUSED, text) for text, _ in parts):
                 raise ValueError(f"parameter {name!r} contains a line break, a tab or five spaces in a row")
@@ -67,8 +62,7 @@ class Renderer:
     @property
     def sets(self) -> pa.Array:
         """The parameter sets so far: canonical JSON, by number."""
-        self._settle()
-        return self._sets
+        return self._sets.texts
 
     def render(self, batch: pa.RecordBatch) -> Rendered:
         """Render a record batch; changes nothing, and may be called from several threads."""
@@ -97,33 +91,11 @@ class Renderer:
 
     def number(self, rendered: Rendered) -> NDArray[np.int32]:
         """Return the provisional set number of each row; record batches come in the order of the list."""
-        numbers = rendered.rows + np.int32(self._given)
-        self._gathered.append(rendered.bodies.cast(pa.large_string()))
-        self._waiting += len(rendered.bodies)
-        self._given += len(rendered.bodies)
-        if self._waiting > max(_GATHER, len(self._sets)):
-            self._settle()
-        return numbers
+        return self._sets.number(rendered.bodies, rendered.rows)
 
     def final(self, provisional: NDArray[np.int32]) -> NDArray[np.int32]:
         """Return the set numbers that provisional ones stand for: equal sets have one number."""
-        self._settle()
-        return np.concatenate([np.zeros(0, dtype=np.int32), *self._final])[provisional]
-
-    def _settle(self) -> None:
-        """Find out which of the objects that have gathered are equal to known ones, or to each other."""
-        if not self._gathered:
-            return
-        known = len(self._sets)
-        encoded = (
-            pa.chunked_array([self._sets, *self._gathered], pa.large_string()).dictionary_encode().combine_chunks()
-        )
-        if isinstance(encoded, pa.ChunkedArray):
-            encoded = encoded.chunk(0)
-        self._final.append(encoded.indices.to_numpy()[known:].astype(np.int32))
-        self._sets = encoded.dictionary
-        self._gathered = []
-        self._waiting = 0
+        return self._sets.final(provisional)
 
 
 def _combinations(batch: pa.RecordBatch, columns: tuple[str, ...]) -> tuple[pa.RecordBatch, NDArray[np.int32]]:

@@ -170,4 +170,4 @@ def preview_retry(
         source=source,
     )
     again, left_out = (chosen.again, chosen.left_out) if chosen is not None else ({}, {})
-    return replace(shown, rows=last.head.recipients, again=again, left_out=left_out)
+    return replace(shown, rows=last.head.recipients, again=again, left_out=left_out, filter="")

@@ -24,6 +24,11 @@ class Case:
     env: dict[str, str] = field(default_factory=dict)
     asks: bool = False  # whether reads of the API are needed to find it out
 
+    @property
+    def may_ask(self) -> bool:
+        """Whether the API may have been asked: it is while a list is read, so what is wrong with that comes later."""
+        return self.asks or self.code in {5, 65}
+
 
 CASES = {
     # ---- the job file
@@ -133,6 +138,7 @@ CASES = {
     ),
     "placeholder without a column": Case(
         code=2,
+        asks=True,
         job={"message": {"template_id": ORDER, "parameters": {"name": "{firstname}", "order_id": "{oder}"}}},
         says=("people.csv", "'firstname'", "did you mean 'first_name'", "'oder'", "'code'", "message.parameters"),
     ),
@@ -256,7 +262,7 @@ def test_bad_input_gets_its_code_a_sentence_and_sends_nothing(cli: Cli, idle: Si
     assert "bug" not in ended.stderr
     received = idle.requests()[before:]
     assert [each["path"] for each in received if each["method"] != "GET"] == []
-    assert case.asks or received == []
+    assert case.may_ask or received == []
     assert idle.messages() == []
 
 

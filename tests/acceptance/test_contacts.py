@@ -3,49 +3,15 @@
 import csv
 import json
 import shutil
-import signal
-import sqlite3
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pyarrow import parquet
-from support.cli import ROOT, Cli, numbers, wait_until
+from support import fiction, migration
+from support.cli import ROOT, Cli, numbers
 from support.simulator import Simulator
 
 _CREATE = "POST /v3/contacts"
-_AREAS = (*range(301, 306), *range(307, 311), *range(313, 322), 323, 330, 331, 334, 336, 337, 339, 347, 351, 352)
-
-
-def _more_numbers(count: int) -> list[str]:
-    """Return numbers that are reserved for fiction, beyond those that the support has."""
-    found = [f"+1{area}55501{at:02}" for area in _AREAS for at in range(100)]
-    assert len(found) >= count
-    return found[:count]
-
-
-def _job(cli: Cli, people: list[str], *, opted_out: tuple[str, ...] = (), **tables: Any) -> Path:
-    lines = [f"{number},N-{at},{'yes' if number in opted_out else ''}" for at, number in enumerate(people)]
-    cli.write("people.csv", "\n".join(["phone,code,stop", *lines, ""]))
-    recipients = {"id": "code", "opt_out": "stop"}
-    return cli.job(kind="contacts", message=None, recipients=recipients, **tables)
-
-
-def _contacts(state: Path) -> dict[str, tuple[str, bool]]:
-    """Return the simulator's contacts: by number, id and whether they have opted out."""
-    with closing(sqlite3.connect(state, timeout=10)) as db:
-        found = db.execute("SELECT phone, contact_id, opt_out FROM contact").fetchall()
-    return {phone: (contact_id, bool(opt_out)) for phone, contact_id, opt_out in found}
-
-
-def _created(sim: Simulator) -> int:
-    return sum(each["status"] == 201 and not each["replayed"] for each in sim.requests())
-
-
-def _manifest(cli: Cli, run_dir: str = "runs/acceptance") -> dict[str, tuple[str, bool]]:
-    rows = [row for row in cli.manifest(run_dir) if row["status"] == "accepted"]
-    return {row["to"]: (row["contact_id"], row["opt_out"]) for row in rows}
 
 
 def test_the_sample_migration_runs_without_an_account_and_its_contacts_come_out_again(cli: Cli) -> None:
@@ -59,8 +25,8 @@ def test_the_sample_migration_runs_without_an_account_and_its_contacts_come_out_
     assert "contacts are at Sent, 5 of them opted out" in ended.stderr
     assert "messages" not in ended.stderr
     run_dir = "runs/crm-migration.simulated"
-    there = _contacts(cli.home / run_dir / "simulator.sqlite")
-    assert _manifest(cli, run_dir) == there
+    there = migration.contacts(cli.home / run_dir / "simulator.sqlite")
+    assert migration.manifest(cli, run_dir) == there
     assert ended.json["deliveries"]["accepted"] == len(there) == 38
     assert ended.json["opted_out"] == sum(opt_out for _, opt_out in there.values()) == 5
     assert cli("verify", run_dir).code == 0
@@ -76,7 +42,7 @@ def test_the_sample_migration_runs_without_an_account_and_its_contacts_come_out_
 
 def test_the_columns_of_contacts_follow_after_those_of_every_manifest(cli: Cli, sim: Simulator) -> None:
     people = numbers(3)
-    _job(cli, [*people, people[0], "12"], opted_out=(people[1],))
+    migration.job(cli, [*people, people[0], "12"], opted_out=(people[1],))
     ended = cli("run", "job.toml", "--yes")
     assert ended.code == 0, ended.stderr
     rows = cli.manifest()
@@ -86,7 +52,7 @@ def test_the_columns_of_contacts_follow_after_those_of_every_manifest(cli: Cli, 
     assert [row["opt_out"] for row in rows] == [False, True, False, None, None]
     assert [row["available_channels"] for row in rows] == ["sms,whatsapp"] * 3 + [None] * 2
     assert all(row["message_id"] is None for row in rows)
-    assert _manifest(cli) == _contacts(sim.state)
+    assert migration.manifest(cli) == migration.contacts(sim.state)
     assert sim.messages() == []
 
 
@@ -96,13 +62,13 @@ def test_whoever_is_there_already_counts_and_an_opt_out_at_sent_is_never_taken_b
         made = sim.call("POST", "/v3/contacts", {"phone_number": number}).json["data"]
         if number in people[2:4]:
             sim.call("PATCH", f"/v3/contacts/{made['id']}", {"opt_out": True})
-    before = _contacts(sim.state)
+    before = migration.contacts(sim.state)
     begun = len(sim.requests())
-    _job(cli, people, opted_out=(people[1], people[3], people[5]))
+    migration.job(cli, people, opted_out=(people[1], people[3], people[5]))
     ended = cli("run", "job.toml", "--yes")
     assert ended.code == 0, ended.stderr
-    there = _contacts(sim.state)
-    assert _manifest(cli) == there
+    there = migration.contacts(sim.state)
+    assert migration.manifest(cli) == there
     assert {number: there[number][0] for number in before} == {number: before[number][0] for number in before}
     assert [there[number][1] for number in people] == [False, True, True, True, False, True]
     asked = sim.requests()[begun:]
@@ -111,40 +77,10 @@ def test_whoever_is_there_already_counts_and_an_opt_out_at_sent_is_never_taken_b
 
 
 def test_a_migration_that_is_killed_goes_on_and_creates_every_contact_once(cli: Cli) -> None:
-    people = _more_numbers(2500)
-    opted_out = tuple(people[::50])
+    """With 50,000 it takes more than a minute: ``python -m tests.crash.migration``."""
     with Simulator() as sim:
         cli.use(sim)
-        _job(cli, people, opted_out=opted_out, limits={"concurrency": 16})
-        for mark in (40, 700, 1600):
-            running = cli.start("run" if mark == 40 else "resume", *_arguments(mark))
-            _wait_for(sim, mark)
-            running.signal(signal.SIGKILL)
-            running.result()
-        statuses = cli("status", "runs/acceptance", "--json").json["deliveries"]
-        assert statuses["in_doubt"] == 0
-        assert statuses["pending"] > 0
-        ended = cli("resume", "runs/acceptance", "--yes", "--json")
-        assert ended.code == 0, ended.stderr
-        assert "earlier launch" not in ended.stderr
-        assert ended.json["deliveries"]["accepted"] == 2500
-        assert cli("verify", "runs/acceptance").code == 0
-        there = _contacts(sim.state)
-        assert set(there) == set(people)
-        assert {number for number, (_, opt_out) in there.items() if opt_out} == set(opted_out)
-        assert _manifest(cli) == there
-        assert _created(sim) == 2500
-        asked = len(sim.requests())
-        assert cli("run", "job.toml", "--yes").code == 0
-        assert len(sim.requests()) == asked, "a finished migration asks for nothing"
-
-
-def _wait_for(sim: Simulator, mark: int) -> None:
-    wait_until(lambda: len(_contacts(sim.state)) >= mark, what=f"{mark} contacts")
-
-
-def _arguments(mark: int) -> list[str]:
-    return ["job.toml", "--yes"] if mark == 40 else ["runs/acceptance", "--yes"]
+        migration.killed_and_continued(cli, sim, fiction.numbers(2500), marks=(40, 700, 1600))
 
 
 SURVIVED: dict[str, list[dict[str, Any]]] = {
@@ -165,16 +101,16 @@ SURVIVED: dict[str, list[dict[str, Any]]] = {
 def test_every_contact_is_there_once_in_spite_of(cli: Cli, sim: Simulator, name: str) -> None:
     people = numbers(8)
     sim.call("POST", "/v3/contacts", {"phone_number": people[0]})
-    created = _created(sim)
+    created = migration.created(sim)
     sim.set_faults(SURVIVED[name])
-    _job(cli, people, opted_out=(people[0], people[7]), limits={"concurrency": 2})
+    migration.job(cli, people, opted_out=(people[0], people[7]), limits={"concurrency": 2})
     ended = cli("run", "job.toml", "--yes")
     assert ended.code == 0, ended.stderr
     assert "waiting: " in ended.stderr
-    there = _contacts(sim.state)
-    assert _manifest(cli) == there
+    there = migration.contacts(sim.state)
+    assert migration.manifest(cli) == there
     assert [there[number][1] for number in people] == [True, *[False] * 6, True]
-    assert _created(sim) - created <= 7
+    assert migration.created(sim) - created <= 7
     assert cli("verify", "runs/acceptance").code == 0
 
 
@@ -184,7 +120,7 @@ def test_a_number_that_the_api_refuses_is_rejected_alone_and_can_be_tried_again(
         cli.use(sim)
         code = {"success": False, "error": {"code": "VALIDATION_002", "message": f"{people[2]} is not a number"}}
         sim.set_faults([{"on": _CREATE, "nth": [3], "do": "status", "status": 400, "body": json.dumps(code)}])
-        _job(cli, people, limits={"concurrency": 1})
+        migration.job(cli, people, limits={"concurrency": 1})
         ended = cli("run", "job.toml", "--yes")
         assert ended.code == 3, ended.stderr
         assert [row["status"] for row in cli.manifest()] == ["accepted", "accepted", "rejected", "accepted"]
@@ -193,14 +129,14 @@ def test_a_number_that_the_api_refuses_is_rejected_alone_and_can_be_tried_again(
         assert "VALIDATION_002" in told.stdout
         again = cli("retry-failed", "runs/acceptance", "--yes")
         assert again.code == 0, again.stderr
-        assert _manifest(cli) == _contacts(sim.state)
+        assert migration.manifest(cli) == migration.contacts(sim.state)
         told = cli("trace", "runs/acceptance", "--row", "2")
-        assert f"contact    accepted, contact {_contacts(sim.state)[people[2]][0]}" in told.stdout
+        assert f"contact    accepted, contact {migration.contacts(sim.state)[people[2]][0]}" in told.stdout
         assert "receipt" not in told.stdout
 
 
 def test_what_has_no_meaning_for_contacts_is_refused_in_a_sentence(cli: Cli, sim: Simulator) -> None:
-    _job(cli, numbers(2))
+    migration.job(cli, numbers(2))
     assert cli("run", "job.toml", "--yes").code == 0
     for command, word in (
         (("reconcile", "runs/acceptance"), "created contacts"),
@@ -217,12 +153,12 @@ def test_what_has_no_meaning_for_contacts_is_refused_in_a_sentence(cli: Cli, sim
     assert "leave the table out" in cli("plan", "wrong.toml").stderr
     assert cli("run", "job.toml", "--yes", "--sandbox").code == 0
     assert {row["status"] for row in cli.manifest("runs/acceptance.sandbox")} == {"accepted"}
-    assert len(_contacts(sim.state)) == 2
+    assert len(migration.contacts(sim.state)) == 2
 
 
 def test_an_export_has_every_contact_once_and_leaves_no_half_file(cli: Cli, sim: Simulator) -> None:
     people = numbers(250)
-    _job(cli, people, opted_out=tuple(people[:30]), limits={"concurrency": 16})
+    migration.job(cli, people, opted_out=tuple(people[:30]), limits={"concurrency": 16})
     assert cli("run", "job.toml", "--yes").code == 0
     cli.write("out.csv", "what was there before")
     sim.set_faults([{"on": "GET /v3/contacts", "nth": [3], "do": "status", "status": 403, "code": "AUTH_004"}])
@@ -244,7 +180,7 @@ def test_an_export_has_every_contact_once_and_leaves_no_half_file(cli: Cli, sim:
 @pytest.mark.parametrize("source", ["exported", "manifest"])
 def test_contacts_suppress_those_who_have_opted_out_and_nobody_else(cli: Cli, sim: Simulator, source: str) -> None:
     people = numbers(6)
-    _job(cli, people, opted_out=(people[1], people[4]), campaign="migration")
+    migration.job(cli, people, opted_out=(people[1], people[4]), campaign="migration")
     assert cli("run", "job.toml", "--yes").code == 0
     assert cli("contacts", "export", "--out", "contacts.parquet").code == 0
     suppress = {"exported": "contacts.parquet", "manifest": "runs/migration/manifest.parquet"}[source]
@@ -257,7 +193,7 @@ def test_contacts_suppress_those_who_have_opted_out_and_nobody_else(cli: Cli, si
 
 def test_exported_contacts_are_a_list_that_knows_its_opt_outs(cli: Cli, sim: Simulator) -> None:
     people = numbers(4)
-    _job(cli, people, opted_out=(people[2],), campaign="migration")
+    migration.job(cli, people, opted_out=(people[2],), campaign="migration")
     assert cli("run", "job.toml", "--yes").code == 0
     assert cli("contacts", "export", "--out", "contacts.csv").code == 0
     cli.job(name="notice.toml", recipients={"file": "contacts.csv", "phone": "phone", "opt_out": "opt_out"})

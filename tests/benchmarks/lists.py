@@ -245,7 +245,7 @@ def _pandas(source: str, run: str, *, files: bool) -> Callable[[], None]:
 
 
 def _resume(run: str) -> Callable[[], None]:
-    from broadcaster.app import deliver
+    from broadcaster.planning.left import has_work, tasks_left
     from broadcaster.store.audit import require_frozen
     from broadcaster.store.facts import Facts, tally
     from broadcaster.store.plan import Plan
@@ -256,13 +256,13 @@ def _resume(run: str) -> Callable[[], None]:
         with JournalWriter(plan.run_dir.journal, version="benchmark"):
             facts = Facts.read(plan, whole=False)
             tally(plan, facts)
-            tasks = deliver._tasks(plan, facts, ())
+            tasks = tasks_left(plan, facts, ())
             await anext(tasks)
             await tasks.aclose()
 
     def work() -> None:
         plan = require_frozen(Plan.open(RunDir(Path(run))))
-        deliver.has_work(plan)
+        has_work(plan)
         asyncio.run(start(plan))
 
     return work

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.plans import make_plan, people
 
-from broadcaster.app.deliver import Settings
+from broadcaster.app.manner import Settings
 from broadcaster.app.parts import limit_in_sight
 from broadcaster.cli.screen import show_plan
 from broadcaster.clock import SystemClock

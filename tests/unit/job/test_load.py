@@ -114,7 +114,8 @@ ONE_MISTAKE = [
     # reserved
     ("contacts that are messaged", values(kind="contacts"), "message: contacts are created, and nobody is messaged"),
     ("contacts of a version nobody knows", values(api={"version": "v2"}), 'api.version: "v2" is not allowed'),
-    ("a filter", values(recipients={"filter": "plan = 'pro'"}), "recipients.filter: not available in this version"),
+    ("a filter that is no text", values(recipients={"filter": 5}), "recipients.filter: 5 is not allowed; it is an ex"),
+    ("a group without a column", values(recipients={"group_by": " "}), 'recipients.group_by: " " is not allowed'),
     # times
     (
         "a moment without an offset",
