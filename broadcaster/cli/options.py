@@ -45,7 +45,10 @@ ONLY = click.option(
     "--only",
     multiple=True,
     metavar="EXPRESSION",
-    help="Only rows of which this holds, such as 'region == \"TX\"'; besides the job's filter, and each one given.",
+    help=(
+        "Only rows of which this holds, such as 'region == \"TX\" and age >= 18'; besides the job's filter. Of "
+        "several, all must hold. There are == != < <= > >= in, and or not, contains startswith endswith lower."
+    ),
 )
 SKIP_CANARY = click.option(
     "--skip-canary", is_flag=True, help="Do not wait for the canary any more; the decision is recorded."

@@ -140,9 +140,9 @@ BUG = """
 import os
 if os.environ.get("A_BUG"):
     import aiohttp
-    async def _request(self, *arguments, **more):
+    async def connect(self, *arguments, **more):
         raise RuntimeError("a bug of a library")
-    aiohttp.ClientSession._request = _request
+    aiohttp.TCPConnector.connect = connect
 """
 
 

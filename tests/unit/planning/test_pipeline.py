@@ -11,7 +11,8 @@ from support.plans import TEMPLATE, build_tables, extend_plan, freeze, make_job,
 
 from broadcaster.core.words import Channel
 from broadcaster.errors import CountUnexpected, ListUnusable, StoreError
-from broadcaster.planning import bodies, pipeline, rowtable
+from broadcaster.planning import bodies, rowtable
+from broadcaster.planning import built as counting
 from broadcaster.store.plan import Plan
 from broadcaster.store.rundir import RunDir
 
@@ -272,7 +273,7 @@ def test_a_disk_that_refuses_while_the_plan_is_written_is_a_store_error(
     def refuse(_path: Path) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(pipeline, "sync", refuse)
+    monkeypatch.setattr(counting, "sync", refuse)
 
     with pytest.raises(StoreError, match="Input/output error"):
         make_plan(tmp_path, people(3))

@@ -61,6 +61,7 @@ def test_every_error_that_can_stop_a_run_while_it_sends_has_advice() -> None:
     local = {
         "config",
         "job_invalid",
+        "filter_invalid",
         "list_unusable",
         "store",
         "store_damaged",
