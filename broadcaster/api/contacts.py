@@ -7,6 +7,7 @@ Answers are decoded tolerantly; a page whose list cannot be found at all is an e
 from dataclasses import dataclass
 
 from broadcaster.api.asking import UNREADABLE, Sending, data_of, get
+from broadcaster.api.fields import count_of, phone_of, text_of
 from broadcaster.errors import ContractBroken
 from broadcaster.operations.contacts import PATH, contacts_in
 
@@ -59,21 +60,21 @@ async def contacts(ask: Sending, *, page: int, page_size: int = LARGEST_PAGE) ->
         raise ContractBroken(UNREADABLE)
     told = data.get("pagination") if isinstance(data, dict) else None
     pagination = told if isinstance(told, dict) else {}
-    pages, more = _count(pagination.get("total_pages")), pagination.get("has_more")
+    pages, more = count_of(pagination.get("total_pages")), pagination.get("has_more")
     if not isinstance(more, bool):
         more = pages is None or page < pages  # where nothing is said, the next page will show
     return Page(
         contacts=tuple(map(_contact, entries)),
         has_more=more and bool(entries),
-        total=_count(pagination.get("total_count")),
+        total=count_of(pagination.get("total_count")),
         pages=pages,
     )
 
 
 def _contact(entry: object) -> Contact:
     told = entry if isinstance(entry, dict) else {}
-    contact_id = _text(told.get("id"))
-    phone = _phone(told.get("format_e164")) or _phone(told.get("phone_number"))
+    contact_id = text_of(told.get("id"))
+    phone = phone_of(told.get("format_e164")) or phone_of(told.get("phone_number"))
     if contact_id is None or phone is None:
         raise ContractBroken("The API lists a contact without an id or a number; no file was written.")
     channels = told.get("available_channels")
@@ -81,26 +82,11 @@ def _contact(entry: object) -> Contact:
     return Contact(
         contact_id=contact_id,
         phone=phone,
-        country_code=_text(told.get("country_code")),
-        region_code=_text(told.get("region_code")),
-        available_channels=",".join(map(str, channels)) if isinstance(channels, list) else _text(channels),
-        default_channel=_text(told.get("default_channel")),
+        country_code=text_of(told.get("country_code")),
+        region_code=text_of(told.get("region_code")),
+        available_channels=",".join(map(str, channels)) if isinstance(channels, list) else text_of(channels),
+        default_channel=text_of(told.get("default_channel")),
         opt_out=opt_out if isinstance(opt_out, bool) else None,
-        created_at=_text(told.get("created_at")),
-        updated_at=_text(told.get("updated_at")),
+        created_at=text_of(told.get("created_at")),
+        updated_at=text_of(told.get("updated_at")),
     )
-
-
-def _text(value: object) -> str | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value.strip() or None if isinstance(value, str) else None
-
-
-def _phone(value: object) -> str | None:
-    digits = "".join(each for each in _text(value) or "" if each in "0123456789")
-    return f"+{digits}" if digits else None
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from urllib.parse import quote
 
 from broadcaster.api.asking import UNREADABLE, Sending, data_of, find, get, refused
+from broadcaster.api.fields import count_of, phone_of, text_of
 from broadcaster.core.values import Heard
 from broadcaster.errors import ContractBroken
 
@@ -93,7 +94,7 @@ async def conversations(ask: Sending, *, page: int, page_size: int = LARGEST_PAG
         raise ContractBroken(UNREADABLE)
     found = (_sighting(_told(entry)) for entry in entries)
     pagination = _told(told.get("pagination"))
-    more, pages = pagination.get("hasmore"), _count(pagination.get("totalpages"))
+    more, pages = pagination.get("hasmore"), count_of(pagination.get("totalpages"))
     if not isinstance(more, bool):
         more = pages is None or page < pages  # where nothing is said, the next page will show
     return Page(
@@ -127,22 +128,22 @@ def _told(entry: object) -> dict[str, object]:
 
 
 def _sighting(told: Mapping[str, object], *, whole: bool = False) -> Sighting | None:
-    message_id = _text(told.get("id")) or _text(told.get("messageid"))
+    message_id = text_of(told.get("id")) or text_of(told.get("messageid"))
     if message_id is None:
         return None
-    channel = (_text(told.get("channel")) or "").lower()
+    channel = (text_of(told.get("channel")) or "").lower()
     return Sighting(
         message_id=message_id,
-        phone=_phone(told.get("phone")) or _phone(told.get("phoneinternational")),
+        phone=phone_of(told.get("phone")) or phone_of(told.get("phoneinternational")),
         channel="auto" if channel == _AUTO else channel or None,
-        direction=(_text(told.get("direction")) or "").upper() or None,
-        status=(_text(told.get("status")) or "").upper() or None,
-        template_id=_text(told.get("templateid")),
-        template_name=_text(told.get("templatename")),
+        direction=(text_of(told.get("direction")) or "").upper() or None,
+        status=(text_of(told.get("status")) or "").upper() or None,
+        template_id=text_of(told.get("templateid")),
+        template_name=text_of(told.get("templatename")),
         created_us=_moment_us(told.get("createdat")),
         whole=whole or {"channel", "templateid", "templatename"} <= told.keys(),
-        code=_text(told.get("reasoncode")),
-        reason=_text(told.get("reason")),
+        code=text_of(told.get("reasoncode")),
+        reason=text_of(told.get("reason")),
         price=_price(told.get("price")),
         steps=tuple(_steps(told.get("events"))),
     )
@@ -152,13 +153,13 @@ def _steps(events: object) -> Iterator[Step]:
     """Yield what can be read of a message's past; an entry without a status is none."""
     for event in events if isinstance(events, list) else ():
         told = _told(event)
-        status = _text(told.get("status"))
+        status = text_of(told.get("status"))
         if status is not None:
             yield Step(
                 status=status.upper(),
                 at_us=_moment_us(told.get("timestamp")),
-                code=_text(told.get("reasoncode")),
-                reason=_text(told.get("reason")),
+                code=text_of(told.get("reasoncode")),
+                reason=text_of(told.get("reason")),
             )
 
 
@@ -173,28 +174,12 @@ def _price(value: object) -> str | None:
     return f"{price:f}" if price.is_finite() and price >= 0 else None
 
 
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _text(value: object) -> str | None:
-    """Return a word; numbers count as such, "" does not."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value.strip() or None if isinstance(value, str) else None
-
-
-def _phone(value: object) -> str | None:
-    digits = "".join(each for each in _text(value) or "" if each in "0123456789")
-    return f"+{digits}" if digits else None
-
-
 def _moment_us(value: object) -> int | None:
     """Return µs since 1970: from ISO 8601, in UTC unless it names a zone, or from seconds or milliseconds."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return int(value * (1_000 if value > _MILLISECONDS else 1_000_000)) if 0 < value < _LATEST else None
     try:
-        at = datetime.fromisoformat(_text(value) or "")
+        at = datetime.fromisoformat(text_of(value) or "")
     except ValueError:
         return None
     return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND

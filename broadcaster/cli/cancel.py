@@ -3,11 +3,9 @@
 import os
 import shlex
 import sys
-import time
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,14 +13,11 @@ from broadcaster.cli import options
 from broadcaster.errors import ConfigError, ExitCode, RunLocked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from broadcaster.app.cancel import Outlook
     from broadcaster.store.plan import Plan
     from broadcaster.tracking.cancel import Cancelled
 
 _TYPE_THE_COUNT = 10_000  # messages above which "y" is too easily said
-_LINE_EVERY_S = 10.0  # where no terminal is watching
 
 
 @click.command(name="cancel")
@@ -147,6 +142,7 @@ def _cancel(plan: "Plan", outlook: "Outlook") -> "Cancelled":
     from broadcaster.app.cancel import cancel
     from broadcaster.app.conclude import conclude
     from broadcaster.app.parts import access, run_loop
+    from broadcaster.cli.going import going
     from broadcaster.core.words import Mode
     from broadcaster.tracking.cancel import Cancelled
 
@@ -154,35 +150,15 @@ def _cancel(plan: "Plan", outlook: "Outlook") -> "Cancelled":
         return Cancelled()
     with (
         access(Mode(plan.head.mode), os.environ, state=plan.run_dir.simulator) as to,
-        _progress() as progress,
+        going("cancelling …", _line) as progress,
     ):
         done = run_loop(cancel(plan, outlook, to=to, observe=lambda _event: None, progress=progress))
     conclude(plan)
     return done
 
 
-@contextmanager
-def _progress() -> "Iterator[Any]":
-    """Yield what shows how far it has come: on a terminal all the time, else a line now and then."""
-    from broadcaster.cli.screen import console
-
-    screen = console()
-    said_s = time.monotonic()
-
-    def line(so_far: "Cancelled") -> str:
-        return f"{so_far.cancelled:,} cancelled · {so_far.too_late:,} too late · {so_far.left:,} to go"
-
-    def say(so_far: "Cancelled") -> None:
-        nonlocal said_s
-        if time.monotonic() - said_s >= _LINE_EVERY_S:
-            said_s = time.monotonic()
-            screen.print(line(so_far))
-
-    if not screen.is_terminal:
-        yield say
-        return
-    with screen.status("cancelling …") as status:
-        yield lambda so_far: status.update(line(so_far))
+def _line(so_far: "Cancelled") -> str:
+    return f"{so_far.cancelled:,} cancelled · {so_far.too_late:,} too late · {so_far.left:,} to go"
 
 
 def _tell(done: "Cancelled", outlook: "Outlook", path: Path) -> None:

@@ -2,10 +2,8 @@
 
 import os
 import shlex
-import time
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,15 +11,11 @@ from broadcaster.cli import options
 from broadcaster.errors import ConfigError, ExitCode, RunLocked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from broadcaster.app.conclude import Conclusion
     from broadcaster.app.parts import Access
     from broadcaster.app.reconcile import Outlook, Reconciled
     from broadcaster.store.plan import Plan
     from broadcaster.tracking.polling import Polled
-
-_LINE_EVERY_S = 10.0  # where no terminal is watching
 
 
 @click.command(name="reconcile")
@@ -98,8 +92,9 @@ def _settle(plan: "Plan", to: "Access") -> "Reconciled":
 def _ask_after(plan: "Plan", to: "Access", limit: int | None) -> "Polled":
     from broadcaster.app.parts import run_loop
     from broadcaster.app.reconcile import ask_after
+    from broadcaster.cli.going import going
 
-    with _progress() as progress:
+    with going("asking what became of them …", _line) as progress:
         return run_loop(
             ask_after(plan, to=to, limit=limit, observe=lambda _event: None, begin=_begin, progress=progress)
         )
@@ -134,28 +129,8 @@ def _begin(outlook: "Outlook") -> None:
         )
 
 
-@contextmanager
-def _progress() -> "Iterator[Any]":
-    """Yield what shows how far the look-ups have come: on a terminal all the time, else a line now and then."""
-    from broadcaster.cli.screen import console
-
-    screen = console()
-    said_s = time.monotonic()
-
-    def line(so_far: "Polled") -> str:
-        return f"{so_far.asked:,} look-ups · {so_far.told:,} told · {so_far.left:,} to go"
-
-    def say(so_far: "Polled") -> None:
-        nonlocal said_s
-        if time.monotonic() - said_s >= _LINE_EVERY_S:
-            said_s = time.monotonic()
-            screen.print(line(so_far))
-
-    if not screen.is_terminal:
-        yield say
-        return
-    with screen.status("asking what became of them …") as status:
-        yield lambda so_far: status.update(line(so_far))
+def _line(so_far: "Polled") -> str:
+    return f"{so_far.asked:,} look-ups · {so_far.told:,} told · {so_far.left:,} to go"
 
 
 def _tell_doubts(done: "Reconciled", path: Path) -> None:

@@ -1,19 +1,16 @@
 """Which accepted messages the API may still hold: those that can be cancelled."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from broadcaster.core.values import Batch
 from broadcaster.core.words import Channel
 from broadcaster.core.zones import read_us
 from broadcaster.store.deliveries import Deliveries
 from broadcaster.store.facts import Facts
-from broadcaster.store.journal import JournalReader
-from broadcaster.store.known import answered_ids
+from broadcaster.store.known import accepted
 from broadcaster.store.plan import Plan
 
 _SCHEDULED = "scheduled"
@@ -44,7 +41,7 @@ def holdings(plan: Plan, facts: Facts, *, now_us: int) -> Holdings:
     deliveries = Deliveries.read(plan.run_dir.path)
     held: list[Held] = []
     released = 0
-    for batch, words in _accepted(plan, facts):
+    for batch, words in accepted(plan, facts):
         release_us = None if batch.due_at is None else read_us(batch.due_at)
         ids = pa.array(words, pa.string())
         left = ~deliveries.over(ids, now_us=now_us)
@@ -63,27 +60,7 @@ def holdings(plan: Plan, facts: Facts, *, now_us: int) -> Holdings:
 def accepted_by_number(plan: Plan, facts: Facts) -> dict[str, tuple[Channel, ...]]:
     """Return on which channels each number has a message of which the id is known."""
     found: dict[str, tuple[Channel, ...]] = {}
-    for batch, words in _accepted(plan, facts):
+    for batch, words in accepted(plan, facts):
         if len(words) == batch.deliveries:
             found.update(dict.fromkeys(batch.to, batch.channels))
     return found
-
-
-def _accepted(plan: Plan, facts: Facts) -> Iterator[tuple[Batch, Sequence[str]]]:
-    """Yield every accepted batch with the ids of its messages."""
-    proved = plan.fetch([each for each in facts.evidence if each >= 0]) | facts.children
-    for number, found in facts.evidence.items():
-        yield proved[number], list(found.values())
-    if not facts.settled:
-        return
-    with JournalReader(plan.run_dir.journal) as journal:
-        answers = journal.answers(of_children=False)  # both in the order of their numbers
-        upcoming = next(answers, None)
-        for batch in plan.read_batches():
-            if upcoming is not None and upcoming[0] == batch.id:
-                yield batch, [each for each in answered_ids(plan, batch, upcoming[1]) if each is not None]
-                upcoming = next(answers, None)
-        for number, body in journal.answers(of_children=True):
-            child = facts.children.get(number)
-            if child is not None:
-                yield child, [each for each in answered_ids(plan, child, body) if each is not None]

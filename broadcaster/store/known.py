@@ -11,10 +11,11 @@ from broadcaster.store.plan import Plan
 from broadcaster.store.rundir import RunDir
 
 
-def message_ids(plan: Plan, facts: Facts) -> Iterator[str]:
-    """Yield the message ids that the journal of *plan* knows."""
-    for found in facts.evidence.values():
-        yield from found.values()
+def accepted(plan: Plan, facts: Facts) -> Iterator[tuple[Batch, Sequence[str]]]:
+    """Yield every accepted batch with the ids of its messages, as the journal of *plan* knows them."""
+    proved = plan.fetch([each for each in facts.evidence if each >= 0]) | facts.children
+    for number, found in facts.evidence.items():
+        yield proved[number], list(found.values())
     if not facts.settled:
         return
     with JournalReader(plan.run_dir.journal) as journal:
@@ -22,11 +23,18 @@ def message_ids(plan: Plan, facts: Facts) -> Iterator[str]:
         upcoming = next(answers, None)
         for batch in plan.read_batches():
             if upcoming is not None and upcoming[0] == batch.id:
-                yield from (each for each in answered_ids(plan, batch, upcoming[1]) if each is not None)
+                yield batch, [each for each in answered_ids(plan, batch, upcoming[1]) if each is not None]
                 upcoming = next(answers, None)
         for number, body in journal.answers(of_children=True):
-            if number in facts.children:
-                yield from (each for each in answered_ids(plan, facts.children[number], body) if each is not None)
+            child = facts.children.get(number)
+            if child is not None:
+                yield child, [each for each in answered_ids(plan, child, body) if each is not None]
+
+
+def message_ids(plan: Plan, facts: Facts) -> Iterator[str]:
+    """Yield the message ids that the journal of *plan* knows."""
+    for _, found in accepted(plan, facts):
+        yield from found
 
 
 def answered_ids(plan: Plan, batch: Batch, answer: bytes) -> Sequence[str | None]:

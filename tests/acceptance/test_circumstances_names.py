@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import combinations
+from typing import Any
 
 import pytest
 from support.cli import KEY, Cli
@@ -35,7 +36,7 @@ def here(cli: Cli, api: Simulator) -> Stretch:
 def test_no_two_modes_share_a_key(cli: Cli) -> None:
     cli.people(3)
     job = broadcaster.load_job(cli.job(limits={"batch_size": 1}))
-    modes: dict[str, dict[str, bool]] = {"live": {}, "sandbox": {"sandbox": True}, "simulated": {"simulate": True}}
+    modes: dict[str, Any] = {"live": {}, "sandbox": {"sandbox": True}, "simulated": {"simulate": True}}
     for mode, flags in modes.items():
         broadcaster.plan(job, run_dir=cli.home / "runs" / mode, **flags)
     keys = {mode: {row["idempotency_key"] for row in cli.manifest(f"runs/{mode}")} for mode in modes}
