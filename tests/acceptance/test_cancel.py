@@ -55,7 +55,7 @@ def test_who_is_killed_halfway_goes_on_with_what_is_left(cli: Cli, sim: Simulato
     hold(cli, 40, hours=2)
     sim.set_faults([{"on": "POST /v3/messages/{id}/cancel", "do": "slow", "delay_s": 0.2}])
     started = cli.start("cancel", RUN, "--yes")
-    wait_until(lambda: states(sim).get("CANCELLED", 0) >= 8, what="the first cancellations")
+    wait_until(lambda: states(sim).get("CANCELLED", 0) >= 20, what="more than are under way at once")
     started.signal(signal.SIGKILL)
     started.result()
     done = states(sim)["CANCELLED"]
@@ -72,12 +72,12 @@ def test_ctrl_c_keeps_what_was_cancelled(cli: Cli, sim: Simulator) -> None:
     hold(cli, 40, hours=2)
     sim.set_faults([{"on": "POST /v3/messages/{id}/cancel", "do": "slow", "delay_s": 0.2}])
     started = cli.start("cancel", RUN, "--yes")
-    wait_until(lambda: states(sim).get("CANCELLED", 0) >= 8, what="the first cancellations")
+    wait_until(lambda: states(sim).get("CANCELLED", 0) >= 20, what="more than are under way at once")
     started.signal(signal.SIGINT)
     ended = started.result()
     assert ended.code == 75
     assert "were not asked for. To go on: broadcaster cancel" in ended.stderr
-    assert Counter(row["delivery_status"] for row in cli.manifest())["cancelled"] >= 8
+    assert Counter(row["delivery_status"] for row in cli.manifest())["cancelled"] >= 20 - 8  # under way
 
 
 def test_what_was_released_is_too_late_and_said_so(cli: Cli) -> None:
