@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from http import HTTPMethod, HTTPStatus
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 _BODYLESS = frozenset({HTTPMethod.GET, HTTPMethod.HEAD})
@@ -103,11 +104,7 @@ class Wire:
         return answer
 
     async def _on(self, connection: aiohttp.connector.Connection, written: bytes) -> Answer:
-        protocol, transport = connection.protocol, connection.transport
-        if protocol is None or transport is None or transport.is_closing():
-            raise aiohttp.ClientConnectionResetError("The connection is closed")
-        protocol.set_response_params(read_until_eof=True)
-        transport.write(written)
+        protocol = _leave(connection, written)
         message, content = await protocol.read()
         while message.code < HTTPStatus.OK and message.code != HTTPStatus.SWITCHING_PROTOCOLS:
             message, content = await protocol.read()
@@ -134,6 +131,16 @@ class Wire:
         lines = [f"{method} {url.raw_path_qs} HTTP/1.1".encode("ascii")]
         lines += [name.encode("ascii") + b": " + _value(value) for name, value in fields]
         return _Target(request, b"\r\n".join([*lines, b""]))
+
+
+def _leave(connection: aiohttp.connector.Connection, written: bytes) -> ResponseHandler:
+    """Hand the bytes of a request over; return what reads the answer."""
+    protocol, transport = connection.protocol, connection.transport
+    if protocol is None or transport is None or transport.is_closing():
+        raise aiohttp.ClientConnectionResetError("The connection is closed")
+    protocol.set_response_params(read_until_eof=True)
+    transport.write(written)
+    return protocol
 
 
 def _value(text: str) -> bytes:

@@ -9,7 +9,7 @@ from support.cli import wait_until
 from support.failpoints import FAILPOINTS
 from support.simulator import Simulator
 
-_IN_FLIGHT = "broadcaster.api.client:_body:before:4"  # the second POST of a process, which was executed
+_IN_FLIGHT = "broadcaster.api.wire:Wire._body:before:4"  # the second POST of a process, which was executed
 _SENDERS = 4
 WINDOW_S = 2.0
 

@@ -15,7 +15,7 @@ from support.patching import find
 from support.simulator import Simulator
 
 _SEND = "POST /v3/messages"
-_IN_FLIGHT = "broadcaster.api.client:_body:before:4"  # the second POST of a process, which was executed
+_IN_FLIGHT = "broadcaster.api.wire:Wire._body:before:4"  # the second POST of a process, which was executed
 _A_DAY_LATER = "sleep:+90000"
 _ALONE = {"concurrency": 1}
 

@@ -13,7 +13,7 @@ STORE = 74
 # The worst moments to be frozen at: a claim is written and its request has not left; it has left and is executed.
 MOMENTS = {
     "before a request leaves": FAILPOINTS["after the third claim"],
-    "before an answer is read": "broadcaster.api.client:_body:before:5",
+    "before an answer is read": "broadcaster.api.wire:Wire._body:before:5",
 }
 
 
