@@ -189,7 +189,8 @@ def keeps_no_key(home: Path, *, key: str) -> None:
     """Fail when a file of a run, or of the user's state, has the key in it."""
     for place in ("runs", ".state", "elsewhere"):
         for path in (home / place).rglob("*"):
-            if path.is_file():
+            # To close a file takes SQLite's locks on it away from this whole process; -shm has them, and no text.
+            if path.is_file() and not path.name.endswith("-shm"):
                 assert key.encode() not in path.read_bytes(), f"{path} has the API key in it"
 
 
