@@ -96,7 +96,7 @@ def build_part(
             completeness=intake.completeness,
             outside=intake.outside,
             channels=intake.channels if audience.columns.channel else None,
-            slots=timed.codes if timed.slots else None,
+            slots=timed.codes if len(timed.codes) else None,  # also where no time suits anybody
             also_same=contacts_of(renderer.sets, intake.sets) if audience.columns.contact_id else None,
         )
         kept = _keep(intake, excluded, known, spill)

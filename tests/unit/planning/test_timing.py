@@ -17,7 +17,7 @@ from broadcaster.app.prepare import Ask, prepare
 from broadcaster.core.windows import is_open, parse_window
 from broadcaster.core.words import Mode
 from broadcaster.core.zones import DAY_US, MINUTE_US, read_us, zoned
-from broadcaster.errors import BelongsToAnother, ConfigError, ScheduleStale
+from broadcaster.errors import BelongsToAnother, ConfigError, ListUnusable, ScheduleStale
 from broadcaster.job.model import Limits, Schedule
 from broadcaster.planning.slots import BAD_ZONE, LATE, NO_SLOT, NO_ZONE, Timed, ZoneNames
 from broadcaster.planning.timing import Timing, check_staged, check_times, lead_us
@@ -209,6 +209,20 @@ def test_rows_that_have_no_time_are_left_out_with_the_reason(tmp_path: Path) -> 
     assert plan.excluded == {"invalid_timezone": 1, "unknown_zone": 1, "too_late": 1}
     assert plan.head.zones == {"America/Los_Angeles": 1, "Europe/Paris": 1}
     assert plan.head.day == AHEAD.isoformat()
+
+
+@pytest.mark.parametrize(
+    ("mobile", "end", "reason"),
+    [
+        pytest.param("+18005550199", "19:00", "unknown_zone", id="in nobody's zone"),
+        pytest.param("+14155550101", "10:00", "too_late", id="after the end"),
+    ],
+)
+def test_where_no_time_suits_anybody_nobody_is_messaged_at_once(
+    tmp_path: Path, mobile: str, end: str, reason: str
+) -> None:
+    with pytest.raises(ListUnusable, match=rf"none of the 1 rows can be messaged \(1 {reason.replace('_', ' ')}\)"):
+        _plan_on(tmp_path, [{"id": "a", "mobile": mobile, "tz": ""}], AHEAD, f"{AHEAD}T{end}:00Z")
 
 
 def _plan_on(base: Path, rows: list[dict[str, str]], day: date, end: str) -> Plan:
