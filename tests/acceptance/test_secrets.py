@@ -23,6 +23,14 @@ _RAW = KEY.encode()
 _FORMS = (_RAW, *(base64.b64encode(b"\0" * shift + _RAW)[4:-4].rstrip(b"=") for shift in range(3)), _RAW.hex().encode())
 
 
+@pytest.fixture
+def sim(cli: Cli) -> Iterator[Simulator]:
+    """The API as a command of its own: command lines are looked at here."""
+    with Simulator(key=KEY, command=True) as simulator:
+        cli.use(simulator)
+        yield simulator
+
+
 def _whatever_is_left(cli: Cli) -> list[Path]:
     return [path for path in cli.home.rglob("*") if path.is_file()]
 

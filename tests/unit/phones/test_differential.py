@@ -24,7 +24,7 @@ from broadcaster.phones.automaton import build
 from broadcaster.phones.judge import judge
 from broadcaster.phones.walk import Walker
 
-_PAIRS = 312_000
+_PAIRS = 156_000
 _SEED = 4_711
 # Main regions of a calling code and others, prefixes of every kind: none, 0, 1, 8, 06, rewriting ones; long ways out.
 _REGIONS = (
