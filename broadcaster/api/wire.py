@@ -2,13 +2,14 @@
 
 Theory of operation. A session prepares each request for whatever may come of it: redirects, cookies, middleware,
 traces, headers merged and checked anew. None of that applies here, and it costs a third of what a small request costs.
-So the head of a request is made once for each path, and its bytes go to the connection's transport. Connecting, the
+So the headers that all requests share are written once, and bytes go to the connection's transport. Connecting, the
 pool, TLS and the parser stay aiohttp's own, asked for as its session asks for them. Unlike a session this repeats
 nothing: a connection that turns out to be closed is the caller's to judge.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from http import HTTPMethod, HTTPStatus
 
 import aiohttp
@@ -29,10 +30,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A method and a path: how to reach the host, and the part of the head that all its requests share."""
+    """How to reach the host, and what the heads of all requests share: what stands before a path, and the headers."""
 
     request: aiohttp.ClientRequest
-    head: bytes = field(repr=False)  # holds the credentials
+    before_path: bytes
+    headers: bytes = field(repr=False)  # with the credentials
 
 
 class Wire:
@@ -60,7 +62,6 @@ class Wire:
         self._connector = connector
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
         self._largest = largest
-        self._targets: dict[tuple[str, str], _Target] = {}
 
     def __repr__(self) -> str:
         return f"<Wire {'closed' if self._connector.closed else 'open'}>"
@@ -76,10 +77,8 @@ class Wire:
             aiohttp.ClientError, HttpProcessingError, OSError: what the network does.
             ValueError: a header would break the request.
         """
-        target = self._targets.get((method, path))
-        if target is None:
-            target = self._targets[method, path] = self._target(method, path)
-        written = target.head
+        target = self._target
+        written = b"%b %b%b HTTP/1.1\r\n%b" % (method.encode("ascii"), target.before_path, _value(path), target.headers)
         if key is not None:
             written += b"Idempotency-Key: %b\r\n" % _value(key)
         if body:
@@ -123,14 +122,13 @@ class Wire:
             chunks.append(chunk)
         return b"".join(chunks)
 
-    def _target(self, method: str, path: str) -> _Target:
-        url = URL(self._base_url + path, encoded=True)
+    @cached_property
+    def _target(self) -> _Target:
+        url = URL(self._base_url)
         # What aiohttp itself would send: with the host's name, and credentials that the address carries.
-        request = aiohttp.ClientRequest(method, url, headers=self._headers)
-        fields = [(name, value) for name, value in request.headers.items() if name != "Content-Length"]
-        lines = [f"{method} {url.raw_path_qs} HTTP/1.1".encode("ascii")]
-        lines += [name.encode("ascii") + b": " + _value(value) for name, value in fields]
-        return _Target(request, b"\r\n".join([*lines, b""]))
+        request = aiohttp.ClientRequest(HTTPMethod.GET, url, headers=self._headers)
+        lines = [name.encode("ascii") + b": " + _value(value) for name, value in request.headers.items()]
+        return _Target(request, _value(url.raw_path.rstrip("/")), b"\r\n".join([*lines, b""]))
 
 
 def _leave(connection: aiohttp.connector.Connection, written: bytes) -> ResponseHandler:
@@ -144,11 +142,11 @@ def _leave(connection: aiohttp.connector.Connection, written: bytes) -> Response
 
 
 def _value(text: str) -> bytes:
-    """Return a header's value as bytes.
+    """Return what stands in one line of a head as bytes.
 
     Raises:
-        ValueError: it would end the header; the text itself is not shown.
+        ValueError: it would end the line, or is no ASCII; the text itself is not shown.
     """
-    if "\r" in text or "\n" in text or "\0" in text:
-        raise ValueError("A header's value has a line break")
-    return text.encode("utf-8")
+    if not text.isascii() or "\r" in text or "\n" in text or "\0" in text:
+        raise ValueError("A line of a request's head has a line break, or a character outside ASCII")
+    return text.encode("ascii")
