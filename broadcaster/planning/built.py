@@ -1,8 +1,9 @@
 """A part that was built and is not frozen yet, in figures: what guards, the head and the preview go by."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,6 +58,12 @@ class Built:
     canary: int = 0
     canary_batches: int = 0
     groups: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def in_head(self) -> dict[str, Any]:
+        """What a head says of the part, by the names of its fields."""
+        figures = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "already_planned"}
+        return {**figures, "by_channels": {"+".join(each): count for each, count in self.by_channels.items()}}
 
 
 def look_at(cuts: bodies.Cuts) -> Where:
