@@ -83,7 +83,7 @@ def test_a_hostile_run_that_is_aborted_leaves_the_key_nowhere(
     ]
     rules = tmp_path_factory.mktemp("rules") / "quoting.json"  # not as words of the simulator's own command line
     rules.write_text(json.dumps(quoting))
-    with Simulator(key=KEY, profile="hostile", seed=11, faults=str(rules)) as sim:
+    with Simulator(key=KEY, profile="hostile", seed=11, faults=str(rules), command=True) as sim:
         cli.use(sim)
         with _watched() as shown:
             started = cli.start("run", "job.toml", "--yes", "--run-dir", RUN, "--json", env={"BROADCASTER_DEBUG": "1"})
