@@ -74,4 +74,9 @@ def describe(settings: Settings, state_id: str) -> Mapping[str, object]:
 
 async def show_account(parts: Parts, exchange: Exchange) -> Answer:
     """Answer ``GET /v3/me``."""
-    return success(describe(parts.settings, parts.ledger.account_id), request_id=exchange.request_id)
+    described = describe(parts.settings, parts.ledger.account_id)
+    if exchange.owner is not None:
+        account = account_id(parts.settings, parts.ledger.account_id)
+        own = {"id": exchange.owner, "type": "profile", "organization_id": account, "profiles": []}
+        described = {**described, **own, "name": "Simulated profile", "status": "approved"}
+    return success(described, request_id=exchange.request_id)

@@ -65,8 +65,13 @@ class Lockout:
         self._records.pop(credential, None)
 
 
-def authenticate(headers: Mapping[str, str], *, key: str, lockout: Lockout, now: float) -> None:
-    """Check the key that came with a request.
+def authenticate(
+    headers: Mapping[str, str], *, key: str, known: frozenset[str], lockout: Lockout, now: float
+) -> str | None:
+    """Check the key that came with a request; return whose own it is, a profile's id, or ``None`` for the account's.
+
+    A profile's own key is the account's with a colon and the profile's id behind it; the id is one of those *known*, or
+    any where none is.
 
     Raises:
         Refusal: 401 ``AUTH_002`` for a wrong or missing key, 429 when the presented one is locked.
@@ -74,12 +79,27 @@ def authenticate(headers: Mapping[str, str], *, key: str, lockout: Lockout, now:
     presented = headers.get(KEY_HEADER, "")
     if not presented:
         raise Refusal(code="AUTH_002")  # nothing presented, nothing to lock
-    credential = hashlib.sha256(presented.encode("utf-8", "surrogateescape")).digest()
+    credential = _digest(presented)
     lockout.check(credential, now=now)
-    if not hmac.compare_digest(credential, hashlib.sha256(key.encode()).digest()):
+    whole, _, profile = presented.rpartition(":")
+    owner = _profile(profile, known) if whole else None
+    if not hmac.compare_digest(_digest(whole) if owner is not None else credential, _digest(key)):
         lockout.fail(credential, now=now)
         raise Refusal(code="AUTH_002")
     lockout.succeed(credential)
+    return owner
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def _profile(text: str, known: frozenset[str]) -> str | None:
+    try:
+        profile = str(uuid.UUID(text))
+    except ValueError:
+        return None
+    return profile if not known or profile in known else None
 
 
 def profile_of(headers: Mapping[str, str], *, known: frozenset[str], account_id: str, account_type: str) -> str | None:

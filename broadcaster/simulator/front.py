@@ -77,16 +77,19 @@ class Front:
     async def _admit(self, exchange: Exchange, fault: Fault | None) -> Answer:
         """Check who asks and how often, then let the handler answer in its key's turn."""
         parts, settings, now = self._parts, self._parts.settings, time.monotonic()
-        authenticate(exchange.headers, key=settings.key, lockout=parts.lockout, now=now)
-        parts.requests.take(1, now=now, wall=time.time())
-        exchange.profile = profile_of(
+        exchange.owner = authenticate(
+            exchange.headers, key=settings.key, known=settings.profile_ids, lockout=parts.lockout, now=now
+        )
+        parts.requests.of(exchange.owner).take(1, now=now, wall=time.time())
+        named = profile_of(
             exchange.headers,
             known=settings.profile_ids,
             account_id=account_id(settings, parts.ledger.account_id),
-            account_type=account_type(settings),
+            account_type=account_type(settings) if exchange.owner is None else "profile",
         )
+        exchange.profile = exchange.owner or named
         handler = find_handler(exchange)
-        scope = exchange.profile or "" if settings.idempotency_scope == "profile" else ""
+        scope = exchange.profile or "" if settings.idempotency_scope == "profile" else exchange.owner or ""
         exchange.identity = identify(exchange.method, exchange.path, exchange.headers, exchange.body, scope=scope)
         slow = fault if fault is not None and fault.kind is Kind.SLOW else None
         async with parts.turns.take(exchange.identity):

@@ -18,6 +18,18 @@ class Share:
     amount: int
 
 
+class Pools:
+    """A window of *limit* units for the account, which all its profiles share, and one for each profile with a key."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._windows: dict[str | None, SlidingWindow] = {}
+
+    def of(self, owner: str | None) -> "SlidingWindow":
+        """Return the window of the profile whose own key was shown, or of the account (``None``)."""
+        return self._windows.setdefault(owner, SlidingWindow(self._limit))
+
+
 class SlidingWindow:
     """At most *limit* units in any *period_s* seconds; 0 is no limit. Refused requests take nothing."""
 

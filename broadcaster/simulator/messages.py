@@ -51,7 +51,7 @@ async def send_document(parts: Parts, exchange: Exchange, document: Mapping[str,
     if isinstance(order, Refusal) and exchange.identity is None:
         raise order
     amount = 0 if isinstance(order, Refusal) else order.send.messages
-    share = parts.messages.take(amount, now=time.monotonic(), wall=time.time())
+    share = parts.messages.of(exchange.owner).take(amount, now=time.monotonic(), wall=time.time())
     now_us = time.time_ns() // 1000
 
     def job(connection: sqlite3.Connection) -> Answer | Refusal:
@@ -68,7 +68,7 @@ async def send_document(parts: Parts, exchange: Exchange, document: Mapping[str,
 
     result = await parts.ledger.run(job)
     if isinstance(result, Refusal) or "Idempotent-Replayed" in result.headers:
-        parts.messages.give_back(share)
+        parts.messages.of(exchange.owner).give_back(share)
     if isinstance(result, Refusal):
         raise result
     return result

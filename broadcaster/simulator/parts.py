@@ -10,7 +10,7 @@ from broadcaster.simulator.envelope import Answer
 from broadcaster.simulator.faults import Script
 from broadcaster.simulator.idempotency import Identity, Policy, Turns
 from broadcaster.simulator.ledger import Ledger
-from broadcaster.simulator.limits import SlidingWindow
+from broadcaster.simulator.limits import Pools, SlidingWindow
 from broadcaster.simulator.settings import Settings
 from broadcaster.simulator.tally import Board, Tally
 from broadcaster.simulator.templates import Catalogue
@@ -28,8 +28,8 @@ class Parts:
     catalogue: Catalogue
     script: Script
     lockout: Lockout
-    requests: SlidingWindow
-    messages: SlidingWindow
+    requests: Pools
+    messages: Pools
     turns: Turns
     policy: Policy
     tally: Tally
@@ -53,6 +53,7 @@ class Exchange:
     fault: str | None = None
     params: Mapping[str, str] = field(default_factory=dict)  # named parts of the path
     profile: str | None = None
+    owner: str | None = None  # the profile whose own key was shown
     identity: Identity | None = None
     recipients: int | None = None
     replayed: bool = False  # answered as the first time
@@ -71,8 +72,8 @@ def assemble(settings: Settings, ledger: Ledger) -> Parts:
         catalogue=Catalogue(settings.templates, clock=lambda: time.time_ns() // 1000),
         script=Script(settings.profile.rules, seed=settings.seed, name=settings.profile.name),
         lockout=Lockout(),
-        requests=SlidingWindow(settings.requests_per_minute),
-        messages=SlidingWindow(settings.messages_per_minute),
+        requests=Pools(settings.requests_per_minute),
+        messages=Pools(settings.messages_per_minute),
         turns=Turns(wait_s=settings.in_flight_wait_s),
         tally=Tally(),
         board=Board(),

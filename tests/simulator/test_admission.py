@@ -155,3 +155,32 @@ def test_the_account_is_described_and_can_be_configured() -> None:
 def test_the_state_files_account_id_is_a_uuid(sim: Simulator) -> None:
     account = sim.call("GET", "/v3/me").json["data"]["id"]
     assert str(uuid.UUID(account)) == account
+
+
+def test_a_profiles_own_key_acts_for_it_from_a_pool_of_its_own() -> None:
+    with Simulator(profile_id=[PROFILE], requests_per_minute=2) as sim:
+        own = f"{sim.key}:{PROFILE}"
+        me = sim.call("GET", "/v3/me", key=own)
+        assert (me.json["data"]["id"], me.json["data"]["type"], me.json["data"]["profiles"]) == (PROFILE, "profile", [])
+        assert sim.call("POST", SEND, notice(), key=own).status == 202
+        assert sim.messages()[-1]["profile_id"] == PROFILE
+        assert sim.call("GET", "/v3/me", key=own).status == 429
+        assert sim.call("GET", "/v3/me").json["data"]["type"] == "organization"  # whose pool is full still
+
+
+def test_a_profiles_own_key_is_that_of_a_known_profile_and_names_none() -> None:
+    with Simulator(profile_id=[PROFILE]) as sim:
+        for key, headers, code in (
+            (f"{sim.key}:{ABSENT}", {}, "AUTH_002"),
+            (f"wrong:{PROFILE}", {}, "AUTH_002"),
+            (f"{sim.key}:", {}, "AUTH_002"),
+            (f"{sim.key}:{PROFILE}", {"x-profile-id": PROFILE}, "AUTH_004"),
+        ):
+            assert sim.call("GET", "/v3/me", key=key, headers=headers).json["error"]["code"] == code, key
+
+
+def test_the_same_idempotency_key_of_two_accounts_is_two_requests() -> None:
+    with Simulator(profile_id=[PROFILE]) as sim:
+        for key in (sim.key, f"{sim.key}:{PROFILE}"):
+            assert sim.call("POST", SEND, notice(), key=key, idempotency_key="same").status == 202
+        assert len(sim.messages()) == 2
