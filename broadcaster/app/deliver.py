@@ -12,25 +12,21 @@ from broadcaster.app.preflight import NOTHING_ASKED, Asked, check_template, iden
 from broadcaster.clock import SystemClock, wall_us
 from broadcaster.core.control import Order, followed
 from broadcaster.core.doubt import MARGIN_SHARE
-from broadcaster.core.sizes import most_row_bytes
 from broadcaster.core.tally import Ahead
-from broadcaster.core.values import Decided, Tally
-from broadcaster.core.words import Channel, Mode, On5xx, Repeat, Waiver
+from broadcaster.core.values import Decided, Instant, Tally
+from broadcaster.core.words import Mode, Repeat, Waiver
 from broadcaster.engine.control import Helm, steered
 from broadcaster.engine.ports import Concluding, Event, Noticed, Observe
 from broadcaster.engine.run import execute
 from broadcaster.engine.stop import Stop, on_signals
-from broadcaster.engine.terms import Terms
+from broadcaster.engine.terms import Replays
 from broadcaster.errors import (
     BroadcasterError,
-    ScheduleStale,
     StoppedEarly,
     StoreError,
-    WindowShut,
 )
-from broadcaster.job.model import Schedule
 from broadcaster.planning.left import has_work, largest_answer_row, tasks_left
-from broadcaster.planning.timing import check_times
+from broadcaster.planning.terms import require_hours, terms_of, too_late
 from broadcaster.store import account
 from broadcaster.store.canary import Gate, closed_gates
 from broadcaster.store.control import read_control, require_going
@@ -150,33 +146,30 @@ async def _send(
         observe=observe,
     )
     require_going(plan.run_dir)
-    _require_hours(plan, settings)
+    require_hours(plan, settings.timetable, patient=settings.wait)
     with JournalWriter(plan.run_dir.journal, version=VERSION) as journal, on_signals(stop):
         async with opened as api_line:
             server_us = await identify(plan, to, api_line, journal, asked=asked)
             if settings.preflight and operation.sends_messages and operation.looks_ahead:
-                await check_template(plan, api_line, asked=asked)
+                await check_template(plan, api_line.ask, asked=asked)
             if stop.draining:
                 return
             facts = Facts.read(plan, whole=False)
             launch = _launch(plan)
             # Where no key protects, a second directory is never let in.
             window_s = 0.0 if operation.repeat is Repeat.NEVER else api.idempotency_window * (1 - MARGIN_SHARE)
-            account.register(launch, now_us=wall_us(), window_s=window_s)
+            elsewhere = account.register(launch, now_us=wall_us(), window_s=window_s)
             journal.before_parts = partial(account.mark_divided, launch)
             known = tally(plan, facts)
             watch.accepted, watch.rejected = known.accepted, known.rejected
             begin(known, api_line, ahead(plan, facts, counts=known))
-            terms = Terms(
-                message=head.message,
-                operation=operation,
-                window_s=api.idempotency_window,
-                margin_s=api.idempotency_window * MARGIN_SHARE,
-                give_up_after_s=settings.safety.give_up_after,
-                on_5xx=On5xx(settings.safety.on_5xx),
+            terms = terms_of(
+                plan,
+                api=api,
+                safety=settings.safety,
                 timetable=settings.timetable,
                 patient=settings.wait,
-                row_bytes=most_row_bytes(auto=plan.channels == (Channel.AUTO,), text=head.text),
+                replays=_replays(elsewhere, window_s=window_s, clock=clock),
             )
             answer_row = largest_answer_row(plan, facts)
             helm = _helm(plan, api_line, journal, observe=watch, clock=clock)
@@ -204,7 +197,7 @@ async def _send(
                     answer_row = shared.largest_answer_row
                     if not shared.postponed or answer_row is None:
                         if shared.stale:
-                            raise ScheduleStale(_left_over(shared.stale))
+                            raise too_late(shared.stale)
                         if not gates or stop.draining:
                             return
                         await await_canary(
@@ -220,27 +213,15 @@ async def _send(
                     facts = Facts.read(plan, whole=False)  # what was postponed can be judged now
 
 
-def _require_hours(plan: Plan, settings: Settings) -> None:
-    """Refuse to begin at a time at which nothing may go out.
-
-    Raises:
-        ScheduleStale: it is too late for all of it.
-        WindowShut: the run is not to wait until the window opens.
-        ConfigError: a send time is farther ahead than the API takes it.
-    """
-    table, now_us = settings.timetable, wall_us()
-    if table.is_stale(now_us):
-        raise ScheduleStale("schedule.not_after has passed; nothing more goes out")
-    opens_us = table.shut_until_us(now_us)
-    if opens_us is not None and not settings.wait:
-        until = table.clock(opens_us)
-        raise WindowShut(f"the window ({table.text}) is shut until {until}; come back then", until=until)
-    times = [each for part in plan.parts for each in part.head.times]
-    check_times(times, schedule=Schedule(), now_us=now_us, fresh=False)
-
-
-def _left_over(deliveries: int) -> str:
-    return f"for {deliveries:,} deliveries the next time that suits is after schedule.not_after; they stay pending"
+def _replays(elsewhere: account.Elsewhere | None, *, window_s: float, clock: SystemClock) -> Replays | None:
+    """Return until when the keys of a launch elsewhere protect; the moment is told to every clock now."""
+    if elsewhere is None:
+        return None
+    now = Instant.at(clock.reading())
+    until_us = elsewhere.first_us + int(window_s * 1_000_000)
+    boot_us = None if now.boot_us is None else now.boot_us + until_us - now.wall_us
+    until = Instant(wall_us=until_us, boot_us=boot_us, boot=now.boot)
+    return Replays(until=until, run_dir=elsewhere.run_dir)
 
 
 async def _gates(

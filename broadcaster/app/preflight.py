@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from broadcaster.api import lookups
+from broadcaster.api.asking import Sending
 from broadcaster.app.parts import Access, Line
 from broadcaster.clock import SystemClock
 from broadcaster.core.values import Instant, Reply
@@ -87,7 +88,7 @@ async def identify(plan: Plan, to: Access, api_line: Line, journal: JournalWrite
     return None if who is None else _server_us(who.reply)
 
 
-async def check_template(plan: Plan, api_line: Line, *, asked: Asked) -> None:
+async def check_template(plan: Plan, ask: Sending, *, asked: Asked = NOTHING_ASKED) -> None:
     """Refuse a template that cannot be sent as *plan* has it; a plan with a text of its own has none.
 
     Raises:
@@ -101,7 +102,7 @@ async def check_template(plan: Plan, api_line: Line, *, asked: Asked) -> None:
     if template is None:
         if asked.failed is not None:
             raise asked.failed
-        template = await lookups.template(api_line.ask, id=head.template_id, name=head.template_name)
+        template = await lookups.template(ask, id=head.template_id, name=head.template_name)
     _judge(template, head, plan.channels)
 
 

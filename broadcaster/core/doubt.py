@@ -2,8 +2,9 @@
 
 The age of a claim is bounded by clocks that lie in different ways. Inside one start of the machine the boot clock
 tells: nobody can set it, and it counts through sleep, but not while a snapshot of the machine lies on a disk. Otherwise
-the wall clock tells. The API's own clock can make an age larger, never smaller. Whatever cannot be bounded counts as
-too old.
+the wall clock tells. The API's own clock can make an age larger, never smaller. Where a claim is from another
+machine, whose clock is some minutes ahead of ours, the API's clock tells, and what the two disagree about is added to
+the age. Whatever cannot be bounded counts as too old.
 
 Reads no clock itself.
 """
@@ -15,6 +16,8 @@ from broadcaster.core.words import Repeat
 
 MARGIN_SHARE = 1 / 24  # of the window that we stay away from its end: one hour of a day
 _US = 1_000_000
+_APART_US = 600 * _US  # clocks of two machines; one that is farther back was set back, and then nothing is sure
+_TELLS_US = 2 * _US  # the API tells whole seconds, and by the clocks of several machines: so little is no step back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +73,8 @@ def _age_us(claim: Claim, now: Instant, *, server_us: int | None) -> int | str:
         age_us = now.boot_us - since.boot_us
         return max(age_us, told_us) if age_us >= 0 else "The machine's clock has gone backwards since the attempt."
     wall_us = now.wall_us - since.wall_us
+    if server_us is not None and claim.server_us is not None and told_us > -_TELLS_US and -_APART_US < wall_us < 0:
+        return max(told_us, 0) - wall_us  # two machines, or one whose clock was set right
     if wall_us < 0:
         return "The clock has gone backwards since the attempt."
     if server_us is not None and claim.server_us is not None:

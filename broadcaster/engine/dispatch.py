@@ -4,6 +4,10 @@ Theory of operation. The pace is taken *before* the claim: a claim must not age 
 the head waits until the guard lets it pass, and for the limit; those behind it whose turn needs no wait join it, and
 the claims of the group are committed together: one fsync serves many. First come, first served, so that a large batch
 is never starved by small ones.
+
+A process may stand still between its claim and its bytes: a machine that sleeps, or is moved. Meanwhile somebody else
+may have sent the batch, the API may have forgotten that, and it may be night. So a claim is good for a minute; one that
+is older when it is to be used is taken back, and its batch lines up again.
 """
 
 import asyncio
@@ -17,6 +21,8 @@ from broadcaster.engine.guard import Guard
 from broadcaster.engine.ports import Budget, Journal
 from broadcaster.engine.servertime import ServerTime
 from broadcaster.engine.stop import Stop
+
+_GOOD_S = 60.0  # a claim, from before it is written: longer than a store that is far away may take for it
 
 
 class Late(Exception):
@@ -53,6 +59,7 @@ class Dispatcher:
         server_time: ServerTime,
         weight: Callable[[Batch], int] = _deliveries,
         is_late: Callable[[Batch], bool] = lambda _batch: False,
+        good_s: float = _GOOD_S,
     ) -> None:
         self._budget = budget
         self._guard = guard
@@ -62,6 +69,7 @@ class Dispatcher:
         self._server_time = server_time
         self._weight = weight  # of a batch on the limit of messages
         self._is_late = is_late
+        self._good_s = min(good_s, _GOOD_S)
         self._line: deque[_Wish] = deque()  # bounded by the number of senders: one wish each
         self._arrived = asyncio.Event()
 
@@ -121,11 +129,30 @@ class Dispatcher:
         }
         if claims:
             await self._journal.claim(list(claims.values()))
+            if self._stood_still(since):
+                await self._take_back(group)
+                return
         for wish in group:
             if wish.granted.done():
                 self._guard.leave(wish.batch.id)
             else:
                 wish.granted.set_result(claims.get(wish.batch.id))
+
+    def _stood_still(self, since: Instant) -> bool:
+        """Whether a claim of that moment is too old to be used, by any clock that counts through sleep."""
+        now = Instant.at(self._clock.reading())
+        passed_us = now.wall_us - since.wall_us
+        if now.boot_us is not None and since.boot_us is not None:
+            passed_us = max(passed_us, now.boot_us - since.boot_us)
+        return passed_us > self._good_s * 1_000_000
+
+    async def _take_back(self, group: list[_Wish]) -> None:
+        """Let a group line up again, of which nothing was sent."""
+        for wish in group:
+            self._guard.leave(wish.batch.id)
+            if wish.needs_claim:
+                await self._journal.release(wish.batch.id)
+        self._line.extendleft(reversed(group))
 
     def _refuse(self, wish: _Wish) -> None:
         if not wish.granted.done():

@@ -26,11 +26,11 @@ from broadcaster.core.breaker import (
     slot_end_s,
 )
 from broadcaster.core.retry import given_back, taken
-from broadcaster.core.values import Lost, Reply, Unsent
+from broadcaster.core.values import Instant, Lost, Reply, Unsent
 from broadcaster.engine.ports import Noticed, Observe, Waiting
 from broadcaster.engine.stop import Stop
-from broadcaster.engine.terms import Terms
-from broadcaster.errors import ScheduleStale, Unreachable, WindowShut
+from broadcaster.engine.terms import Replays, Terms
+from broadcaster.errors import BelongsToAnother, ScheduleStale, Unreachable, WindowShut
 
 BREAKER = "breaker"  # the code of the event
 WINDOW = "window_shut"  # of another one
@@ -56,6 +56,7 @@ class Guard:
         self._policy = terms.breaker.among(senders)
         self._timetable = terms.timetable
         self._patient = terms.patient
+        self._replays = terms.replays
         self._told_us: int | None = None  # until when, of the wait that people were told of last
         self._give_up_after_s = terms.give_up_after_s
         self._stop = stop
@@ -102,7 +103,7 @@ class Guard:
 
     def holds(self, batch: int) -> bool:
         """Return whether *batch* may still leave; a breaker that opened after its pass takes it back."""
-        if self._opens_us() is not None or self._timetable.is_stale(self._wall_us()):
+        if self._opens_us() is not None or self._timetable.is_stale(self._wall_us()) or self._unprotected():
             self.leave(batch)  # it lines up again, and waits or ends there
             return False
         return holds(self._breaker, batch)
@@ -115,6 +116,14 @@ class Guard:
     async def _rest(self) -> bool:
         """Wait a while if the hours are not right, or drain the run where waiting does not help; return whether so."""
         if self.end_if_too_late():
+            return True
+        if (replays := self._unprotected()) is not None:
+            self._stop.drain(
+                BelongsToAnother(
+                    f"this campaign was begun from {replays.run_dir}, and the API may have forgotten by now who got it "
+                    f"from there: nothing more goes out from here. Go on with 'broadcaster resume {replays.run_dir}'"
+                )
+            )
             return True
         table, now_us = self._timetable, self._wall_us()
         opens_us = table.shut_until_us(now_us)
@@ -143,6 +152,11 @@ class Guard:
             return False
         self._stop.drain(ScheduleStale("schedule.not_after has passed; nothing more goes out"))
         return True
+
+    def _unprotected(self) -> Replays | None:
+        """Return whose keys have protected everybody, once they may not any more."""
+        replays = self._replays
+        return replays if replays is not None and replays.are_over(Instant.at(self._clock.reading())) else None
 
     def _opens_us(self) -> int | None:
         return self._timetable.shut_until_us(self._wall_us())

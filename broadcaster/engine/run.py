@@ -80,6 +80,7 @@ async def execute(
         stop=stop,
         server_time=server_time,
         weight=terms.operation.weight,
+        good_s=terms.margin_s,
         is_late=lambda batch: terms.due(batch, now_us=server_time.now_us() or clock.reading()[0]) is not None,
     )
     shared = Shared(server_time=server_time, next_child=next_child, bisections=terms.bisections, answer_row=answer_row)

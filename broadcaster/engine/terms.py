@@ -5,10 +5,24 @@ from dataclasses import dataclass, field
 from broadcaster.core.breaker import BreakerPolicy
 from broadcaster.core.retry import RetryBudget, RetryPolicy
 from broadcaster.core.timetable import Retimed, Stale, Timetable
-from broadcaster.core.values import Batch, Message
+from broadcaster.core.values import Batch, Instant, Message
 from broadcaster.core.words import On5xx
 from broadcaster.engine.servertime import ServerTime
 from broadcaster.operations.model import Operation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replays:
+    """The keys of another launch of the same plan protect everybody *until* then; *run_dir* is where it was."""
+
+    until: Instant
+    run_dir: str
+
+    def are_over(self, now: Instant) -> bool:
+        """Whether that moment has passed, by any clock that tells."""
+        same_start = now.boot is not None and now.boot == self.until.boot
+        by_boot = same_start and (now.boot_us or 0) >= (self.until.boot_us or 0)
+        return by_boot or now.wall_us >= self.until.wall_us
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +41,7 @@ class Terms:
     row_bytes: int = 0  # an answer's row is no longer than that
     timetable: Timetable = field(default_factory=Timetable)
     patient: bool = True  # waits while the window is shut, instead of ending
+    replays: Replays | None = None  # of another directory's launch; nothing leaves after them
     bisections: int = 40  # requests that looking for an unnamed bad recipient may cost in one run
 
     def due(self, batch: Batch, *, now_us: int) -> Retimed | Stale | None:

@@ -34,6 +34,7 @@ class Launch:
     """A run that is about to claim its first batch.
 
     ``run`` names the journal, wherever its directory is moved to; ``keys_sha256`` stands for all keys of the plan.
+    ``url`` is where a run is that has no directory of its own.
     """
 
     account: str
@@ -42,6 +43,20 @@ class Launch:
     run: str
     run_dir: Path
     keys_sha256: str
+    url: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the run is, for people and for whoever looks whether it still is there."""
+        return self.url or os.fspath(self.run_dir.resolve())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """Another directory that has sent the same plan, and when it began, in microseconds since 1970."""
+
+    run_dir: str
+    first_us: int
 
 
 def fingerprint(*, base_url: str, account_id: str, profile: str | None) -> str:
@@ -54,11 +69,12 @@ def registry_path() -> Path:
     return user_state_path("broadcaster", appauthor=False) / "campaigns.sqlite"
 
 
-def register(launch: Launch, *, now_us: int, window_s: float) -> bool:
+def register(launch: Launch, *, now_us: int, window_s: float) -> Elsewhere | None:
     """Write down that *launch* sends this campaign; call it before the first claim of each process.
 
     Returns:
-        Whether another directory has sent the same plan lately, so that its keys make this run's answers replays.
+        The first other directory that has sent the same plan: its keys make this run's answers replays, but not after
+        *window_s* from when it began, and then nothing may leave from here.
 
     Raises:
         BelongsToAnother: when another directory has sent this campaign and the keys do not protect.
@@ -75,7 +91,7 @@ def register(launch: Launch, *, now_us: int, window_s: float) -> bool:
                 "nobody knows any more who got it; give the job another campaign name"
             )
         others = [each for each in known if each[0] != launch.run]
-        here = os.fspath(launch.run_dir.resolve())
+        here = launch.place
         for run, run_dir, _, _ in known:
             if run == launch.run and run_dir != here and _holds(Path(run_dir), run):
                 raise BelongsToAnother(
@@ -93,7 +109,11 @@ def register(launch: Launch, *, now_us: int, window_s: float) -> bool:
             "keys_sha256 = CASE keys_sha256 WHEN ? THEN keys_sha256 ELSE excluded.keys_sha256 END",
             (launch.account, launch.mode, launch.campaign, launch.run, here, launch.keys_sha256, now_us, _DIVIDED),
         )
-    return bool(others)
+    return min((Elsewhere(run_dir=where, first_us=us) for _, where, _, us in others), key=_began, default=None)
+
+
+def _began(each: Elsewhere) -> int:
+    return each.first_us
 
 
 def mark_divided(launch: Launch) -> None:
@@ -137,7 +157,7 @@ def mark_purged(launch: Launch, *, now_us: int) -> None:
                 launch.mode,
                 launch.campaign,
                 launch.run,
-                os.fspath(launch.run_dir.resolve()),
+                launch.place,
                 _PURGED,
                 now_us,
             ),

@@ -3,7 +3,7 @@
 import shutil
 import signal
 
-from support.cli import Cli, matches, once, restarted, rows, sends, wait_until
+from support.cli import KEY, Cli, matches, once, restarted, rows, sends, wait_until
 from support.simulator import Simulator
 
 
@@ -19,6 +19,21 @@ def test_the_same_plan_from_a_second_directory_is_all_replays(cli: Cli, sim: Sim
     once(sim.messages())
     for run_dir in ("runs/acceptance", "elsewhere/again"):
         matches(cli.home / run_dir, sim.messages())
+
+
+def test_a_second_directory_ends_when_the_keys_of_the_first_may_be_forgotten(cli: Cli) -> None:
+    """It begins in time, and would go on beyond the day: from then on the API takes a replay for a new message."""
+    with Simulator(key=KEY, idempotency_ttl=4) as sim:
+        cli.use(sim)
+        cli.people(40)
+        cli.job(limits={"batch_size": 1, "concurrency": 1}, api={"idempotency_window": "4s"})
+        assert cli("run", "job.toml", "--yes").code == 0
+        sim.set_faults([{"on": "POST /v3/messages", "do": "slow", "delay_s": 0.25}])
+        second = cli("run", "job.toml", "--yes", "--run-dir", "elsewhere/again")
+        once(sim.messages())
+    assert second.code == 78
+    assert f"'broadcaster resume {cli.home}/runs/acceptance'" in second.stderr
+    assert cli.statuses("elsewhere/again")["pending"] > 0
 
 
 def test_another_list_for_the_same_campaign_is_refused_in_a_second_directory(cli: Cli, sim: Simulator) -> None:

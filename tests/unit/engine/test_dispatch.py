@@ -170,12 +170,46 @@ async def test_a_claim_is_from_before_its_commit_however_slow_the_disk_is() -> N
     async with line.served() as group:
         asking = group.create_task(line.ask(make_batch(0)))
         await steps()
-        line.clock.step(1000)
+        line.clock.step(59)
         line.journal.stalled.set()
 
     claim = asking.result()
     assert claim is not None
     assert claim.since.wall_us == T0
+
+
+@pytest.mark.parametrize("boot", ["boot-1", None], ids=["by the boot clock", "by the wall clock"])
+async def test_a_claim_over_which_the_machine_slept_is_taken_back_and_made_anew(boot: str | None) -> None:
+    """Somebody else may have sent the batch meanwhile: whoever keeps the journal is asked again."""
+    line = Line(clock=ManualClock(boot=boot))
+    line.journal.stalled = asyncio.Event()
+    async with line.served() as group:
+        asked = [group.create_task(line.ask(each)) for each in batches(2)]
+        group.create_task(line.ask(make_batch(2), needs_claim=False))
+        await steps()
+        line.clock.step(86_400)
+        if boot is not None:
+            line.clock.set_wall(-86_400)
+        line.journal.stalled.set()
+
+    assert line.journal.lines == ["claim 0 1", "release 0", "release 1", "claim 0 1"]
+    assert line.admitted == [0, 1, 2]
+    assert [each.since for each in line.journal.claims.values()] == [line.clock.now] * 2
+    assert [each.result() for each in asked] == list(line.journal.claims.values())
+
+
+async def test_a_claim_over_which_the_machine_slept_is_taken_back_when_the_run_drains() -> None:
+    line = Line()
+    line.journal.stalled = asyncio.Event()
+    async with line.served() as group:
+        group.create_task(line.ask(make_batch(0)))
+        await steps()
+        line.clock.step(86_400)
+        line.stop.drain()
+        line.journal.stalled.set()
+
+    assert line.journal.lines == ["claim 0", "release 0"]
+    assert (line.admitted, line.refused) == ([], [0])
 
 
 async def test_a_repeat_under_its_old_claim_takes_a_turn_and_claims_nothing() -> None:

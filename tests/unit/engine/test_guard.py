@@ -5,15 +5,16 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from support.answers import Answer, accepts, lost, refuses, says, unsent
-from support.doubles import ManualClock, Recorder, SteppingStop
+from support.doubles import SECOND, ManualClock, Recorder, SteppingStop
 from support.engine import MESSAGE, TERMS, make_batch
 
 from broadcaster.core.breaker import BreakerPolicy
 from broadcaster.core.retry import RetryBudget
+from broadcaster.core.values import Instant
 from broadcaster.engine.guard import Guard
 from broadcaster.engine.stop import Stop
-from broadcaster.engine.terms import Terms
-from broadcaster.errors import Unreachable
+from broadcaster.engine.terms import Replays, Terms
+from broadcaster.errors import BelongsToAnother, Unreachable
 
 SENTENCE = "The API fails; one request at a time tries whether it answers again."
 JUMPY = replace(TERMS, breaker=BreakerPolicy(in_a_row=3, rounds=0))
@@ -269,3 +270,31 @@ async def steps() -> None:
     """Let everybody go as far as they can."""
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("passed_s", "set_back_s", "leaves"),
+    [
+        pytest.param(99, 0, True, id="the other launch's keys protect still"),
+        pytest.param(100, 0, False, id="they may not any more"),
+        pytest.param(100, 50, False, id="and a wall clock that was set back changes nothing"),
+        pytest.param(1, -99, False, id="one that was set forward is believed"),
+    ],
+)
+async def test_replays_of_another_launch_end_when_its_keys_may_be_forgotten(
+    passed_s: float,
+    set_back_s: float,
+    leaves: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    clock = ManualClock()
+    until = Instant(wall_us=clock.wall_us + 100 * SECOND, boot_us=100 * SECOND, boot="boot-1")
+    post = Post(terms=replace(TERMS, replays=Replays(until=until, run_dir="/srv/first")), clock=clock)
+    assert await post.guard.passes(7)
+    clock.step(passed_s)
+    clock.set_wall(-set_back_s)
+
+    assert post.guard.holds(7) is leaves  # what was let through a moment ago
+    assert await post.guard.passes(8) is leaves
+    if not leaves:
+        assert isinstance(post.stop.because, BelongsToAnother)
+        assert "Go on with 'broadcaster resume /srv/first'" in post.stop.because.sentence

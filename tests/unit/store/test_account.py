@@ -34,7 +34,8 @@ async def launch(tmp_path: Path) -> Launch:
 
 
 def at(launch: Launch, hours: float) -> bool:
-    return register(launch, now_us=T0 + round(hours * HOUR_US), window_s=WINDOW_S)
+    """Register at that hour; return whether another directory's keys make the answers replays."""
+    return register(launch, now_us=T0 + round(hours * HOUR_US), window_s=WINDOW_S) is not None
 
 
 def elsewhere(launch: Launch, **other: str) -> Launch:
