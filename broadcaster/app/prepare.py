@@ -1,6 +1,6 @@
 """From a job to a frozen plan in a locked run directory: find, match, build, extend."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 from broadcaster.app.parts import VERSION
 from broadcaster.clock import today, wall_us
 from broadcaster.core.words import Mode
-from broadcaster.errors import ConfigError, ListUnusable, ScheduleStale
+from broadcaster.errors import BelongsToAnother, ConfigError, ListUnusable, ScheduleStale
 from broadcaster.job.load import render_campaign
 from broadcaster.job.model import Job
 from broadcaster.lists.suppress import suppressed_numbers
@@ -19,20 +19,30 @@ from broadcaster.planning.heading import head_of
 from broadcaster.planning.identity import EXTENSIBLE, identity_of, match
 from broadcaster.planning.opening import Reading, copying, read_lists
 from broadcaster.planning.pipeline import Audience, Built, build_part, discard
+from broadcaster.planning.share import Share
 from broadcaster.planning.timing import Timing, check_staged, check_times, lead_us, remembered, timetable
 from broadcaster.planning.wording import operation_of, wording_of
 from broadcaster.store.audit import require_frozen
 from broadcaster.store.facts import Facts, tally
 from broadcaster.store.head import write_head
+from broadcaster.store.joint import PROFILES, planned_in
 from broadcaster.store.plan import Plan
 from broadcaster.store.rundir import RunDir, campaign_dir
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What the command line says about a plan; *only* are expressions that must hold besides the job's filter."""
+    """What the command line says about a plan.
+
+    Attributes:
+        only: expressions that must hold besides the job's filter.
+        shared: the address of a run directory for several machines.
+        share: whose rows, where the job is sent for several profiles.
+    """
 
     mode: Mode
+    shared: str | None = None
+    share: Share | None = None
     run_dir: Path | None = None
     runs: Path = Path("runs")
     day: date | None = None
@@ -59,6 +69,11 @@ def locate(job: Job, ask: Ask) -> tuple[RunDir, str]:
     A job with ``{date}`` goes on with an unfinished earlier date, unless a date or ``--new-date`` is given: a run that
     broke last night must not be forgotten because it is morning.
     """
+    if ask.shared is not None:
+        raise ConfigError(
+            f"--run-dir {ask.shared} is for several machines: put the plan there with 'broadcaster plan JOB --run-dir "
+            "URL', and send it with 'broadcaster run-shard'"
+        )
     day = ask.day or today(job.timezone)
     campaign = render_campaign(job, day=day)
     if "{date}" in job.campaign and ask.day is None and not ask.new_date and ask.run_dir is None:
@@ -73,11 +88,10 @@ def locate(job: Job, ask: Ask) -> tuple[RunDir, str]:
 def _unfinished(template: str, ask: Ask, *, today: date) -> tuple[RunDir, str] | None:
     """Return the newest unfinished run of the same job at an earlier date."""
     found: list[tuple[int, RunDir, str]] = []
-    for path in ask.runs.glob("*/plan.json"):
-        run_dir = RunDir(path.parent)
-        if run_dir.purged.exists():  # somebody stopped the purge halfway
+    for run_dir, run in _runs_in(ask.runs):
+        if run.purged.exists():  # somebody stopped the purge halfway
             continue
-        plan = Plan.open(run_dir)
+        plan = Plan.open(run)
         head = plan.head
         if head.campaign_template == template and head.mode == ask.mode and (head.day or "") <= today.isoformat():
             counts = tally(plan, Facts.read(plan))
@@ -86,8 +100,27 @@ def _unfinished(template: str, ask: Ask, *, today: date) -> tuple[RunDir, str] |
     return max(found, key=lambda each: each[0])[1:] if found else None
 
 
-def prepare(job: Job, ask: Ask, *, run_dir: RunDir, campaign: str, profile: str | None) -> Prepared:
+def _runs_in(runs: Path) -> Iterator[tuple[RunDir, RunDir]]:
+    """Yield each run with the directory that it is launched by: several profiles have one together."""
+    for path in runs.glob("*/plan.json"):
+        yield RunDir(path.parent), RunDir(path.parent)
+    for path in runs.glob(f"*/{PROFILES}"):
+        for sender in planned_in(path.parent):
+            yield RunDir(path.parent), RunDir(path.parent / sender.name)
+
+
+def prepare(
+    job: Job,
+    ask: Ask,
+    *,
+    run_dir: RunDir,
+    campaign: str,
+    profile: str | None,
+    build: Callable[..., Built] | None = None,
+) -> Prepared:
     """Open the frozen plan of a job, or freeze one; the caller holds the lock.
+
+    Whoever can do what :func:`broadcaster.planning.pipeline.build_part` does may be named to *build* its tables.
 
     Raises:
         BelongsToAnother: the directory holds the plan of another job or list, or was purged.
@@ -95,12 +128,27 @@ def prepare(job: Job, ask: Ask, *, run_dir: RunDir, campaign: str, profile: str 
         CountUnexpected: the plan does not have the size that was expected or allowed.
         ConfigError: a key of the job does not fit the list.
     """
+    if job.profiles and ask.share is None:
+        raise ConfigError("the job is sent for several profiles; 'broadcaster run' and 'plan' know how")
+    if ask.share is None and planned_in(run_dir.path):
+        raise BelongsToAnother(
+            f"{run_dir.path} holds a run for each of several profiles, and the job has none now; give the job another "
+            "campaign name"
+        )
     run_dir.require_unpurged()  # again: somebody may have held the lock until now
     with copying(job, run_dir.path) as copies:
-        return _prepare(job, ask, run_dir, campaign, profile, copies)
+        return _prepare(job, ask, run_dir, campaign, profile, copies, build or build_part)
 
 
-def _prepare(job: Job, ask: Ask, run_dir: RunDir, campaign: str, profile: str | None, copies: Path | None) -> Prepared:
+def _prepare(
+    job: Job,
+    ask: Ask,
+    run_dir: RunDir,
+    campaign: str,
+    profile: str | None,
+    copies: Path | None,
+    build: Callable[..., Built],
+) -> Prepared:
     try:
         reading = read_lists(job, copies=copies, only=ask.only)
     except ListUnusable as error:
@@ -119,6 +167,7 @@ def _prepare(job: Job, ask: Ask, run_dir: RunDir, campaign: str, profile: str | 
         lists=reading.lists,
         suppress=reading.suppress,
         only=reading.only,
+        share=ask.share,
     )
     if run_dir.is_planned:
         plan = require_frozen(Plan.open(run_dir))
@@ -132,10 +181,10 @@ def _prepare(job: Job, ask: Ask, run_dir: RunDir, campaign: str, profile: str | 
                 "a list of contact ids cannot be extended: two numbers may be the same contact. Plan the new rows "
                 "under another campaign name, with this run's manifest in recipients.suppress"
             )
-        return _freeze(job, ask, run_dir, campaign, profile, reading, identity, plan)
+        return _freeze(job, ask, run_dir, campaign, profile, reading, identity, plan, build)
     if ask.extend:
         raise ConfigError(f"{run_dir.path} holds no plan that could be extended; run it without --extend first")
-    return _freeze(job, ask, run_dir, campaign, profile, reading, identity, None)
+    return _freeze(job, ask, run_dir, campaign, profile, reading, identity, None, build)
 
 
 def _freeze(
@@ -147,6 +196,7 @@ def _freeze(
     reading: Reading,
     identity: dict[str, Any],
     earlier: Plan | None,
+    build: Callable[..., Built],
 ) -> Prepared:
     part = len(earlier.parts) if earlier else 0
     day = _day(job, ask, earlier)
@@ -161,9 +211,10 @@ def _freeze(
             reading.suppressing, phone=reading.columns.phone, default_region=job.recipients.default_region
         ),
         only=reading.only,
+        share=ask.share,
     )
     try:
-        built = build_part(
+        built = build(
             audience,
             wording,
             run_dir=run_dir,
@@ -181,7 +232,8 @@ def _freeze(
         before = earlier.recipients if earlier else 0
         messages = (earlier.deliveries if earlier else 0) + built.deliveries
         if not earlier:
-            check_anybody(built)
+            if ask.share is None:  # else some of the profiles may have nobody
+                check_anybody(built)
             check_journal(run_dir, built)
         _check_times(built, job, fresh=earlier is None)
         _check_size(built.excluded, before + built.recipients, messages, job, ask)

@@ -5,6 +5,7 @@ A command's module is imported when it is used, so that ``broadcaster --help`` a
 
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -35,7 +36,13 @@ _COMMANDS = {
     "contacts": "Take the account's contacts out, into a file.",
     "doctor": "Is all there that a run needs? Key, disk, account, clock, template.",
     "simulate": "Start a local Sent API to try things on.",
+    "run-shard": "Send one shard of a run that several machines share.",
 }
+
+
+def _has_profiles(path: Path) -> bool:
+    """Whether a directory, or the one that it is in, has a run for each profile in it."""
+    return any((each / "profiles.json").is_file() for each in (path, path.parent))
 
 
 class _Commands(click.Group):
@@ -62,7 +69,17 @@ class _Commands(click.Group):
             near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(_COMMANDS)}"
             raise click.UsageError(f"there is no command '{args[0]}'{hint}", ctx)
-        return super().resolve_command(ctx, args)
+        name, command, words = super().resolve_command(ctx, args)
+        if command is None or not any(
+            isinstance(each, click.Argument) and each.name == "path" for each in command.params
+        ):
+            return name, command, words
+        if not any(_has_profiles(Path(word)) for word in words):
+            return name, command, words
+        from broadcaster.cli.eachprofile import each_of
+
+        each = each_of([str(name), *words])
+        return (name, command, words) if each is None else (name, click.Command(name, callback=each), [])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""

@@ -5,7 +5,7 @@ import sys
 import click
 
 from broadcaster.core.words import Mode
-from broadcaster.errors import ConfigError
+from broadcaster.errors import ConfigError, CountUnexpected
 from broadcaster.planning.left import has_work
 from broadcaster.planning.preview import Preview
 from broadcaster.store.journal import JournalReader
@@ -25,20 +25,38 @@ def confirmed(plan: Plan, shown: Preview, *, yes: bool, fresh: bool) -> bool:
     begun = was_started(plan)
     if yes or (begun and not fresh) or not has_work(plan):
         return True
-    require_answer(yes=yes)
-    count = plan.parts[-1].head.recipients if begun else shown.recipients
     again = plan.parts[-1].head.is_retry
+    return agreed_to(
+        plan.parts[-1].head.recipients if begun else shown.recipients,
+        plan=plan,
+        more="again" if again else "",
+        yes=yes,
+        added=begun and not again,
+    )
+
+
+def agreed_to(count: int, *, plan: Plan, more: str, yes: bool, added: bool = False) -> bool:
+    """Ask whether to send *plan*, or several like it, to *count* people; *more* is said of them behind the number."""
+    if yes:
+        return True
+    require_answer(yes=yes)
     creates = not plan.head.asked.sends_messages
     one, many, verb = ("contact", "contacts", "Create") if creates else ("person", "people", "Send to")
-    people = f"{count:,} {'more ' if begun and not again else ''}{one if count == 1 else many}"
-    people += " again" if again else ""
-    where = {"live": "", "sandbox": " in Sent's sandbox", "simulated": " in the simulator"}[shown.mode]
-    if count <= _TYPE_THE_COUNT or shown.mode != Mode.LIVE:
+    people = f"{count:,} {'more ' if added else ''}{one if count == 1 else many}"
+    people += f" {more}" if more else ""
+    where = {"live": "", "sandbox": " in Sent's sandbox", "simulated": " in the simulator"}[plan.head.mode]
+    if count <= _TYPE_THE_COUNT or plan.head.mode != Mode.LIVE:
         return click.confirm(f"{verb} {people}{where}?", err=True)
     typed: str = click.prompt(
         f"Type the number of {'contacts' if creates else 'recipients'} to {verb.lower()} {people}", default="", err=True
     )
     return typed.replace(",", "").strip() == str(count)
+
+
+def require_count(plan: Plan, expected: int | None) -> None:
+    """Raise :class:`CountUnexpected` when a plan has not as many recipients as somebody expects."""
+    if expected is not None and plan.recipients != expected:
+        raise CountUnexpected(f"the plan has {plan.recipients} recipients, not {expected}; nothing was sent")
 
 
 def was_started(plan: Plan) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 @options.DELIMITER
 @click.option("--dry-run", is_flag=True, help="Print the plan and keep nothing.")
 @options.SKIP_CANARY
+@options.CLUSTER
 @options.planning
 @options.sending
 def command(
@@ -30,6 +31,7 @@ def command(
     no_wait: bool,
     yes: bool,
     skip_canary: bool,
+    cluster: str | None,
 ) -> ExitCode:
     """Plan a job, show the plan, ask, and send.
 
@@ -38,11 +40,23 @@ def command(
     \b
     Example:
       broadcaster run jobs/spring_sale.toml --simulate
+      broadcaster run jobs/spring_sale.toml --cluster tcp://scheduler:8786 --run-dir s3://my-bucket/spring-sale
     """  # noqa: D301 - \b is click's mark for "do not wrap"
     from broadcaster.cli.running import start
     from broadcaster.job.load import load_job
 
     job = load_job(job_file, flags={"recipients.delimiter": delimiter})
+    if job.profiles:
+        from broadcaster.cli.profiles import Manner as Together
+        from broadcaster.cli.profiles import run_profiles
+
+        flags = options.passed_on(no_preflight=no_preflight, no_wait=no_wait, skip_canary=skip_canary, cluster=cluster)
+        return run_profiles(job, ask, Together(yes=yes, as_json=as_json, flags=flags), dry_run=dry_run)
+    if cluster is not None:
+        from broadcaster.cli.clustered import Manner, run_clustered
+
+        manner = Manner(cluster=cluster, yes=yes, preflight=not no_preflight, wait=not no_wait, as_json=as_json)
+        return run_clustered(job, ask, manner, dry_run=dry_run)
     return start(
         job,
         ask,

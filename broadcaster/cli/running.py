@@ -17,6 +17,7 @@ from broadcaster.app.prepare import Ask, locate, prepare, unplan
 from broadcaster.app.retry import add_retry, choose_retry
 from broadcaster.cli.confirming import confirmed, require_answer, was_started
 from broadcaster.cli.freezing import plan_job, preview_of
+from broadcaster.cli.options import of_this_machine
 from broadcaster.cli.progress import Watcher, things_of
 from broadcaster.cli.screen import busy, retry_lines, show_plan
 from broadcaster.cli.steering import refuse_paused
@@ -66,6 +67,7 @@ def run_job(
 ) -> ExitCode:
     """Plan *job* (or go on with its plan), confirm, send; return how it ended."""
     run_dir, campaign = locate(job, ask)
+    of_this_machine(run_dir.path, command="run")
     tell_earlier(campaign, today=render_campaign(job, day=ask.day or today(job.timezone)))
     if not run_dir.is_planned:
         require_answer(yes=yes)
@@ -157,18 +159,25 @@ def _named(profile: str | None) -> str:
 
 
 def resume_run(
-    plan: Plan, *, yes: bool, preflight: bool, wait: bool, as_json: bool, skip_canary: bool = False
+    plan: Plan,
+    *,
+    yes: bool,
+    preflight: bool,
+    wait: bool,
+    as_json: bool,
+    skip_canary: bool = False,
+    shown: bool = False,
 ) -> ExitCode:
-    """Go on with a frozen plan; the caller holds the lock."""
+    """Go on with a frozen plan, which was *shown* already or is if nothing was sent; the caller holds the lock."""
     settings = Settings.of(plan.head, preflight=preflight, wait=wait, skip_canary=who() if skip_canary else None)
     if SIMULATOR_URL in os.environ and plan.head.mode == Mode.SIMULATED:
         settings = settings.unpaced()  # a rehearsal: there is no account whose limit could be passed
     refuse_paused(plan.run_dir)
-    shown = preview_of(plan, settings.limits, canary_wait_s=settings.safety.canary_wait)
-    if not was_started(plan):
+    if not (shown or was_started(plan)):
         require_answer(yes=yes)
-        show_plan(shown)
-        if not confirmed(plan, shown, yes=yes, fresh=False):
+        preview = preview_of(plan, settings.limits, canary_wait_s=settings.safety.canary_wait)
+        show_plan(preview)
+        if not confirmed(plan, preview, yes=yes, fresh=False):
             click.echo("Nothing was sent.", err=True)
             return ExitCode.STOPPED
     return _send(plan, settings, as_json=as_json)
@@ -242,7 +251,7 @@ def _send(plan: Plan, settings: Settings, *, as_json: bool, early: Early | None 
             sending = deliver(plan, to=to, settings=settings, observe=watcher, begin=watcher.begin, asked=asked)
             conclusion = run_loop(sending)
     except BroadcasterError as error:
-        _announce(plan, settings, code=error.exit_code, why=error.sentence)
+        announce_end(plan, settings, code=error.exit_code, why=error.sentence)
         raise
     if (took := watcher.ended()) is not None:
         click.echo(took, err=True)
@@ -250,11 +259,11 @@ def _send(plan: Plan, settings: Settings, *, as_json: bool, early: Early | None 
     tell_staged(plan)
     summary = conclusion.summary
     by_hand = summary["stopped_by"] == StoppedEarly.code
-    _announce(plan, settings, code=code, counts=conclusion.counts, why=summary["why"], by_hand=by_hand)
+    announce_end(plan, settings, code=code, counts=conclusion.counts, why=summary["why"], by_hand=by_hand)
     return code
 
 
-def _announce(plan: Plan, settings: Settings, **ended: Any) -> None:
-    """Tell the job's address; what goes wrong with that is one line."""
+def announce_end(plan: Plan, settings: Settings, **ended: Any) -> None:
+    """Tell the job's address how a run ended; what goes wrong with that is one line."""
     if (wrong := run_loop(announce(plan, url=settings.notify_url, environ=os.environ, **ended))) is not None:
         click.echo(f"Warning: {wrong}", err=True)

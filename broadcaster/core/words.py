@@ -43,6 +43,7 @@ class Reason(StrEnum):
     MISSING_PARAMETER = auto()
     INVALID_PARAMETER = auto()
     FILTERED = auto()
+    UNKNOWN_PROFILE = auto()
     INVALID_CHANNEL = auto()
     INVALID_TIMEZONE = auto()
     UNKNOWN_ZONE = auto()

@@ -130,6 +130,13 @@ def _notify_url(value: str) -> str:
     return value
 
 
+def _variable(value: str) -> str:
+    """Refuse what is no name of a variable, without a word of it: it may be the key itself."""
+    if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value):
+        raise refuse("it is the name of a variable of the environment, such as ACME_KEY, and not the key itself")
+    return value
+
+
 def _instant(value: Any) -> str:
     """Accept a moment as text or as TOML's own; it is kept as it was written, so that the offset stays."""
     text = value.isoformat() if isinstance(value, datetime) else value
@@ -206,6 +213,18 @@ Campaign = Annotated[
             'and not ending in ".simulated" or ".sandbox": it names the run directory'
         ),
     ),
+]
+ProfileName = Annotated[
+    str,
+    _only(re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}").fullmatch),
+    Field(
+        strict=True, description='1 to 64 letters, digits, ".", "_" or "-", as in the list: it names the run directory'
+    ),
+]
+Variable = Annotated[
+    str,
+    AfterValidator(_variable),
+    Field(strict=True, description="the name of a variable of the environment such as ACME_KEY"),
 ]
 Timezone = Annotated[
     str, _only(_is_timezone), Field(strict=True, description="an IANA time zone such as UTC or Europe/Berlin")

@@ -15,8 +15,29 @@ _RESERVED = "@"  # what names begin with that are put beside the parameters of a
 
 def unsuitable(job: Job) -> list[Mistake]:
     """Return the keys of *job* that its kind or its version of the API has no use for."""
-    found = _of_contacts(job) if job.kind == "contacts" else _of_legacy(job) if job.api.version == "v1" else _of_v3(job)
+    found = [*_of_profiles(job), *_of_kind(job)]
     return [Mistake(key=key, sentence=sentence) for key, sentence in found]
+
+
+def _of_kind(job: Job) -> Iterator[tuple[str, str]]:
+    return _of_contacts(job) if job.kind == "contacts" else _of_legacy(job) if job.api.version == "v1" else _of_v3(job)
+
+
+def _of_profiles(job: Job) -> Iterator[tuple[str, str]]:
+    if not job.profiles:
+        if job.recipients.profile is not None:
+            yield "recipients.profile", "needs a [[profiles]] for each name that stands in the column"
+        return
+    for what, found in (
+        ("name", [each.name.casefold() for each in job.profiles]),  # some disks do not tell capitals
+        ("key_env and id", [(each.key_env, each.id and each.id.lower()) for each in job.profiles]),
+    ):
+        if len(set(found)) < len(found):
+            yield "profiles", f"two of them have the same {what}"
+    if any(each.id is None and each.key_env is None for each in job.profiles):
+        yield "profiles", "each needs the id of a profile of the organization, or a key_env with a key of its own"
+    if job.api.version != "v3":
+        yield "profiles", 'version "v1" of the API has none'
 
 
 def _of_contacts(job: Job) -> Iterator[tuple[str, str]]:

@@ -5,9 +5,10 @@ Reads pydantic's findings and the models' descriptions; decides nothing about jo
 
 import difflib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -15,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from broadcaster.job.model import Job
 
+_WHICH = re.compile(r"\[\d+\]")  # of several tables
 _LONGEST_VALUE = 60  # characters of a wrong value that are repeated
 _FURTHER_AWAY = 0.7  # how alike a word of another table has to look; difflib's own 0.6 holds within the table
 
@@ -54,7 +56,7 @@ def _mistake(found: ErrorDetails) -> Mistake:
 
 def nearest_key(key: str) -> str | None:
     """Return the key of the job file that *key* was probably meant to be, in its own table or in another."""
-    table, _, leaf = key.rpartition(".")
+    table, _, leaf = _WHICH.sub("", key).rpartition(".")
     places: dict[str, list[str]] = {}  # last word → keys
     for known in _keys(Job):
         places.setdefault(known.rpartition(".")[2], []).append(known)
@@ -86,6 +88,8 @@ def _followed(loc: tuple[str | int, ...]) -> tuple[list[str | int], str]:
             path.pop()
             return path, "a table of names that are not empty"
         path.append(step)
+        if isinstance(step, int) and model is not None:  # which of several tables
+            continue
         if model is not None and (field := model.model_fields.get(str(step))) is not None:
             model, allowed = _table(field), _allowed(field)
         else:
@@ -94,7 +98,8 @@ def _followed(loc: tuple[str | int, ...]) -> tuple[list[str | int], str]:
 
 
 def _table(field: FieldInfo) -> type[BaseModel] | None:
-    kind = field.annotation
+    """Return the model of a table, or of each of several tables."""
+    kind = next(iter(get_args(field.annotation)), field.annotation)
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 

@@ -28,12 +28,14 @@ from broadcaster.job.fields import (
     NotifyUrl,
     PathList,
     Paths,
+    ProfileName,
     Region,
     Template,
     Text,
     Timezone,
     UnknownZone,
     Uuid,
+    Variable,
     WindowText,
     choice,
     refuse,
@@ -66,6 +68,7 @@ class Recipients(_Table):
     suppress: PathList = ()
     filter: Annotated[str, Field(strict=True, description='an expression such as region == "TX"')] = ""
     group_by: Column | None = None
+    profile: Column | None = None
     sheet: Text | None = None
     encoding: Encoding | None = None
     delimiter: Delimiter | None = None
@@ -222,6 +225,26 @@ class Notify(_Table):
     url: NotifyUrl = ""
 
 
+class ProfileTable(_Table):
+    """Somebody for whom a job is sent: a profile of an organization, or an account with a key, and a limit, of its own.
+
+    ``key_env`` names the variable of the environment that holds the key; ``NAME_FILE`` may name a file instead.
+    """
+
+    name: ProfileName
+    id: Uuid | None = None
+    key_env: Variable | None = None
+    requests_per_minute: Annotated[int, whole(0, 100_000)] | None = None
+    messages_per_minute: Annotated[int, whole(0, 10_000_000)] | None = None
+
+    @field_validator("requests_per_minute", "messages_per_minute")
+    @classmethod
+    def _of_its_own(cls, limit: int | None, known: ValidationInfo) -> int | None:
+        if limit is not None and known.data.get("key_env", "failed") is None:
+            raise refuse("is for a profile with a key_env: those that share an organization's key share its limit")
+        return limit
+
+
 class Job(_Table):
     """A whole job. Durations are seconds; paths are as written, :meth:`resolve` says where they lead."""
 
@@ -235,6 +258,7 @@ class Job(_Table):
     safety: Safety = Safety()
     api: Api = Api()
     notify: Notify = Notify()
+    profiles: tuple[ProfileTable, ...] = ()
 
     _base: Path = PrivateAttr(default=Path())
 
@@ -255,6 +279,11 @@ class Job(_Table):
         """Take the base from pydantic's context, so that the file cannot have a key of that name."""
         if context:
             self._base = context["base"]
+
+    @property
+    def profile_column(self) -> str | None:
+        """The column that says whom a row is sent for, where that is not the same for all."""
+        return (self.recipients.profile or "profile") if self.profiles else None
 
     @property
     def base(self) -> Path:

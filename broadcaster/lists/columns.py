@@ -52,6 +52,7 @@ class Columns:
     contact_id: str | None = None
     timezone: str | None = None
     group_by: str | None = None
+    profile: str | None = None
     chosen: str
 
 
@@ -66,6 +67,7 @@ def choose(
     contact_id: str | None = None,
     timezone: str | None = None,
     group_by: str | None = None,
+    profile: str | None = None,
     needed: Sequence[str],
     list_name: str,
 ) -> Columns:
@@ -81,6 +83,7 @@ def choose(
         contact_id: the job's column for the ids of contacts at Sent.
         timezone: the job's column that names the time zone of each row.
         group_by: the job's column whose equal values are sent together.
+        profile: the job's column that names the profile of each row.
         needed: the columns that the message's placeholders name.
         list_name: what messages call the list.
 
@@ -96,6 +99,7 @@ def choose(
         "channel": channel,
         "contact_id": contact_id,
         "timezone": timezone,
+        "profile": profile,
     }
     missing = {key: name for key, name in named.items() if name is not None and name not in columns}
     if missing:
@@ -121,6 +125,7 @@ def choose(
         contact_id=contact_id,
         timezone=timezone,
         group_by=group_by,
+        profile=profile,
         chosen=chosen,
     )
 

@@ -2,7 +2,8 @@
 
 Numbers are E.164 digits as 64-bit integers, 0 where invalid. Reasons are decided in the order of design.md §3: invalid
 number (or a row that cannot be read at all), suppressed, missing parameter, outside the filter, what is wrong with a
-channel or a time, duplicate among the survivors. So whoever is outside the filter by one row can be sent to by another.
+profile, a channel or a time, duplicate among the survivors. So whoever is outside the filter by one row can be sent to
+by another.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from broadcaster.core.words import Reason
 from broadcaster.phones import FAULTS
 from broadcaster.planning.ahead import each_ahead
 from broadcaster.planning.render import MISSING, UNSENDABLE
+from broadcaster.planning.share import NOBODYS, OTHERS
 from broadcaster.planning.slots import BAD_ZONE, LATE, NO_ZONE
 
 
@@ -32,6 +34,7 @@ _OTHERS = (
     Exclusion(Reason.MISSING_PARAMETER, "a column that the message needs is empty in this row"),
     Exclusion(Reason.INVALID_PARAMETER, "a value contains a line break, a tab or five spaces, which the API refuses"),
     Exclusion(Reason.FILTERED, "the row is outside the filter"),
+    Exclusion(Reason.UNKNOWN_PROFILE, "the row names none of the job's profiles"),
     Exclusion(Reason.INVALID_CHANNEL, "the row's channel is none of sms, whatsapp, rcs, mms, auto"),
     Exclusion(Reason.INVALID_TIMEZONE, "the row's time zone is no IANA name such as Europe/Berlin"),
     Exclusion(Reason.UNKNOWN_ZONE, "the number may be in several time zones, or in any: no time is known to suit"),
@@ -51,6 +54,7 @@ EXCLUSIONS: tuple[Exclusion, ...] = (
     INCOMPLETE,
     REFUSED_VALUE,
     OUTSIDE,
+    NO_PROFILE,
     NO_CHANNEL,
     INVALID_TIMEZONE,
     UNKNOWN_ZONE,
@@ -84,6 +88,7 @@ def exclude(
     opted_out: NDArray[np.int64],
     completeness: NDArray[np.uint8],
     outside: NDArray[np.bool_] | None = None,
+    whose: NDArray[np.int8] | None = None,
     channels: NDArray[np.int16] | None = None,
     slots: NDArray[np.int32] | None = None,
     also_same: NDArray[np.int64] | None = None,
@@ -91,22 +96,22 @@ def exclude(
     """Decide about every row; *suppressed* and *opted_out* are sorted and unique.
 
     *faults* are places in :data:`broadcaster.phones.FAULTS`, or :data:`MALFORMED`; *outside* are the rows that a filter
-    does not mean, if there is one; *channels* are negative where they are unknown, *slots* where
-    :mod:`broadcaster.planning.slots` says why no time suits. Rows are the same person with the same number, or with the
+    does not mean, if there is one; *whose* are words of :mod:`broadcaster.planning.share`, where a list is sent for
+    several profiles; *channels* are negative where they are unknown, *slots* where :mod:`broadcaster.planning.slots`
+    says why no time suits. Rows are the same person with the same number, or with the
     same value in *also_same*.
     """
-    codes = faults.copy()
-    codes[(codes == ELIGIBLE) & is_in(numbers, suppressed)] = SUPPRESSED
-    codes[(codes == ELIGIBLE) & is_in(numbers, opted_out)] = OPTED_OUT
-    codes[(codes == ELIGIBLE) & (completeness == MISSING)] = INCOMPLETE
-    codes[(codes == ELIGIBLE) & (completeness == UNSENDABLE)] = REFUSED_VALUE
-    if outside is not None:
-        codes[(codes == ELIGIBLE) & outside] = OUTSIDE
-    if channels is not None:
-        codes[(codes == ELIGIBLE) & (channels < 0)] = NO_CHANNEL
-    if slots is not None:
-        for word, code in ((BAD_ZONE, INVALID_TIMEZONE), (NO_ZONE, UNKNOWN_ZONE), (LATE, TOO_LATE)):
-            codes[(codes == ELIGIBLE) & (slots == word)] = code
+    codes = exclude_alone(
+        numbers,
+        faults,
+        suppressed=suppressed,
+        opted_out=opted_out,
+        completeness=completeness,
+        outside=outside,
+        whose=whose,
+        channels=channels,
+        slots=slots,
+    )
     repeats = repeated(numbers, codes == ELIGIBLE)
     codes[repeats.rows] = DUPLICATE
     if also_same is not None:
@@ -114,6 +119,37 @@ def exclude(
         codes[more.rows] = DUPLICATE
         repeats = _both(repeats, more)
     return Excluded(codes, repeats)
+
+
+def exclude_alone(
+    numbers: NDArray[np.int64],
+    faults: NDArray[np.uint8],
+    *,
+    suppressed: NDArray[np.int64],
+    opted_out: NDArray[np.int64],
+    completeness: NDArray[np.uint8],
+    outside: NDArray[np.bool_] | None = None,
+    whose: NDArray[np.int8] | None = None,
+    channels: NDArray[np.int16] | None = None,
+    slots: NDArray[np.int32] | None = None,
+) -> NDArray[np.uint8]:
+    """Return each row's code without a look at the other rows: as :func:`exclude`, but nobody is a duplicate."""
+    codes = faults.copy()
+    codes[(codes == ELIGIBLE) & is_in(numbers, suppressed)] = SUPPRESSED
+    codes[(codes == ELIGIBLE) & is_in(numbers, opted_out)] = OPTED_OUT
+    codes[(codes == ELIGIBLE) & (completeness == MISSING)] = INCOMPLETE
+    codes[(codes == ELIGIBLE) & (completeness == UNSENDABLE)] = REFUSED_VALUE
+    if outside is not None:
+        codes[(codes == ELIGIBLE) & outside] = OUTSIDE
+    if whose is not None:
+        codes[whose == OTHERS] = OUTSIDE  # of rows that another plan has nothing is said here, and nothing compared
+        codes[(codes == ELIGIBLE) & (whose == NOBODYS)] = NO_PROFILE
+    if channels is not None:
+        codes[(codes == ELIGIBLE) & (channels < 0)] = NO_CHANNEL
+    if slots is not None:
+        for word, code in ((BAD_ZONE, INVALID_TIMEZONE), (NO_ZONE, UNKNOWN_ZONE), (LATE, TOO_LATE)):
+            codes[(codes == ELIGIBLE) & (slots == word)] = code
+    return codes
 
 
 def _both(one: Repeats, other: Repeats) -> Repeats:
@@ -154,7 +190,11 @@ def _repeated(numbers: NDArray[np.int64], rows: NDArray[np.int64]) -> Repeats:
 
 def counts_by_reason(codes: NDArray[np.uint8]) -> dict[str, int]:
     """Count excluded rows by reason, in the order in which reasons are decided."""
-    counted = np.bincount(codes, minlength=len(EXCLUSIONS))
+    return named(np.bincount(codes, minlength=len(EXCLUSIONS)))
+
+
+def named(counted: NDArray[np.int64]) -> dict[str, int]:
+    """Return what :func:`counts_by_reason` does, of rows that were counted by code."""
     found: dict[str, int] = {}
     for exclusion, count in zip(EXCLUSIONS[1:], counted[1:].tolist(), strict=True):
         if count:

@@ -11,6 +11,7 @@ from broadcaster.errors import BelongsToAnother
 from broadcaster.job.model import Job
 from broadcaster.lists.columns import Columns
 from broadcaster.lists.filter import Filter, shown
+from broadcaster.planning.share import Share
 from broadcaster.store.head import ListFile
 from broadcaster.store.plan import Plan
 
@@ -30,6 +31,7 @@ def identity_of(
     lists: Sequence[ListFile],
     suppress: Sequence[str],
     only: Filter | None = None,
+    share: Share | None = None,
 ) -> dict[str, Any]:
     """Return the identity as plain values, which ``plan.json`` keeps; *suppress* are digests of the files."""
     recipients = job.recipients
@@ -55,6 +57,7 @@ def identity_of(
             **({"contact_id": columns.contact_id} if columns.contact_id else {}),
             **({"timezone": columns.timezone} if columns.timezone else {}),
             **({"group_by": columns.group_by} if columns.group_by else {}),
+            **({"profile": [columns.profile, share.name]} if share is not None else {}),
             "default_region": recipients.default_region,
             "encoding": recipients.encoding,
             "delimiter": recipients.delimiter,

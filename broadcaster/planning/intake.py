@@ -24,6 +24,7 @@ from broadcaster.planning.channels import ChannelSets
 from broadcaster.planning.exclude import MALFORMED
 from broadcaster.planning.grouping import Groups
 from broadcaster.planning.render import Rendered, Renderer
+from broadcaster.planning.share import Share
 from broadcaster.planning.slots import ZoneNames
 from broadcaster.store.files import disk_errors
 
@@ -36,13 +37,18 @@ _OPTED_OUT = frozenset({"1", "true", "t", "yes", "y", "x", "opt-out", "opted out
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audience:
-    """Who is on the list, as the job names it; ``only`` are the rows that it means, where it does not mean all."""
+    """Who is on the list, as the job names it.
+
+    ``only`` are the rows that it means, where it does not mean all; ``share`` those that this plan is of, where there
+    is a plan for each profile.
+    """
 
     source: ListSource
     columns: Columns
     default_region: str | None
     suppressed: NDArray[np.int64]
     only: Filter | None = None
+    share: Share | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +62,7 @@ class Intake:
         completeness: of the parameters.
         channels: the set of channels; negative where it is unknown.
         outside: the rows that the filter does not mean, if there is one.
+        whose: words of :mod:`broadcaster.planning.share`, where there is a plan for each profile.
         groups: the group, by a column of the job's, if it names one (:class:`broadcaster.planning.grouping.Groups`).
         zones: the zone that a column of its own names (:class:`broadcaster.planning.slots.ZoneNames`), if there is one.
         opted_out: numbers of which a row says that they have opted out; sorted, each once.
@@ -69,6 +76,7 @@ class Intake:
     completeness: NDArray[np.uint8]
     channels: NDArray[np.int16]
     outside: NDArray[np.bool_] | None
+    whose: NDArray[np.int8] | None
     groups: NDArray[np.int32] | None
     zones: NDArray[np.int32] | None
     opted_out: NDArray[np.int64]
@@ -107,6 +115,7 @@ class _Judged:
     zones: pa.Array | None
     groups: pa.DictionaryArray | None
     outside: NDArray[np.bool_] | None
+    whose: NDArray[np.int8] | None
     carried: pa.RecordBatch
 
 
@@ -130,8 +139,9 @@ def take_in(
     columns = audience.columns
     zone_column = columns.timezone if zone_names is not None else None
     group_column = columns.group_by if groups is not None else None
+    profile_column = columns.profile if audience.share is not None else None
     some = (columns.phone, columns.id, columns.region, columns.opt_out, columns.channel, zone_column, group_column)
-    needed = (*some, *renderer.columns, *(audience.only.columns if audience.only is not None else ()))
+    needed = (*some, profile_column, *renderer.columns, *(audience.only.columns if audience.only is not None else ()))
     malformed: dict[int, str] = {}
     files = tuple(map(_Counted, audience.source.files))
     batches = ListSource(files=files).batches([*dict.fromkeys(filter(None, needed))], malformed=malformed)
@@ -140,6 +150,7 @@ def take_in(
     zones: list[NDArray[np.int32]] = []
     grouped: list[NDArray[np.int32]] = []
     outside: list[NDArray[np.bool_]] = []
+    whose: list[NDArray[np.int8]] = []
     with (
         disk_errors(spill),
         pa.OSFile(str(spill), "wb") as file,
@@ -161,6 +172,8 @@ def take_in(
                 grouped.append(groups.number(judged.groups))
             if judged.outside is not None:
                 outside.append(judged.outside)
+            if judged.whose is not None:
+                whose.append(judged.whose)
     if not numbers:
         raise ListUnusable("the list has a header but no rows; nothing to send")
     all_faults = _together(faults)
@@ -172,6 +185,7 @@ def take_in(
         completeness=_together(completeness),
         channels=_together(channels) if channels else np.broadcast_to(np.int16(0), len(all_faults)),
         outside=_together(outside) if outside else None,
+        whose=_together(whose) if whose else None,
         groups=groups.final(_together(grouped)) if groups is not None and grouped else None,
         zones=_together(zones) if zones else None,
         opted_out=np.unique(np.concatenate(opted_out)),
@@ -205,6 +219,7 @@ def _judge(
         batch.column(zone_column) if zone_column else None,
         Groups.encode(batch.column(group_column)) if group_column else None,
         ~audience.only.inside(batch).to_numpy() if audience.only is not None else None,
+        audience.share.of(batch.column(columns.profile)) if audience.share is not None else None,
         pa.RecordBatch.from_arrays([ids, cells], schema=_SPILL),
     )
 

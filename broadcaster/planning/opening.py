@@ -169,6 +169,7 @@ def open_job_list(job: Job, *, copies: Path | None = None, only: Sequence[str] =
         contact_id=recipients.contact_id,
         timezone=recipients.timezone,
         group_by=recipients.group_by,
+        profile=job.profile_column,
         needed=renderer.columns,
         list_name=", ".join(name if is_local(name) else shown(name) for name in recipients.files),
     )

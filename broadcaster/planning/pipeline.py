@@ -33,11 +33,12 @@ from broadcaster.planning.grouping import Groups
 from broadcaster.planning.intake import Audience, Intake, carried, take_in
 from broadcaster.planning.render import Renderer
 from broadcaster.planning.rowtable import Decided, write_rows
+from broadcaster.planning.share import OTHERS
 from broadcaster.planning.slots import Slot, Timed, ZoneNames
 from broadcaster.planning.timing import Timing
 from broadcaster.store.files import TEMPORARY
 from broadcaster.store.parquet import writing
-from broadcaster.store.plan import BATCHES
+from broadcaster.store.plan import BATCHES, BATCHES_REPEATED
 from broadcaster.store.rundir import RunDir
 
 N = TypeVar("N", bound=np.generic)
@@ -95,6 +96,7 @@ def build_part(
             opted_out=intake.opted_out[:0] if asks_opt_outs else intake.opted_out,
             completeness=intake.completeness,
             outside=intake.outside,
+            whose=intake.whose,
             channels=intake.channels if audience.columns.channel else None,
             slots=timed.codes if len(timed.codes) else None,  # also where no time suits anybody
             also_same=contacts_of(renderer.sets, intake.sets) if audience.columns.contact_id else None,
@@ -105,7 +107,7 @@ def build_part(
         parameters = pa.array(OPT_OUTS, pa.large_string()) if asks_opt_outs else renderer.sets
         numbers, sets = _of(intake.numbers, kept), _of(asked, kept)
         channels, codes = _of(intake.channels, kept), _of(excluded.codes, kept)
-        repeats, malformed, already_planned = excluded.repeats, intake.malformed, len(intake.numbers) - len(numbers)
+        repeats, malformed, already_planned = excluded.repeats, intake.malformed, _own(intake) - len(numbers)
         rows_by_file = intake.rows_by_file
         slots = _of(timed.codes, kept) if timed.slots else None
         grouped = _of(intake.groups, kept) if intake.groups is not None else None
@@ -177,7 +179,7 @@ def write_batches(
         StoreError: when the disk refuses.
     """
     keys = hashlib.sha256()
-    with writing(path, BATCHES, repeated=("channels",)) as writer:
+    with writing(path, BATCHES, repeated=BATCHES_REPEATED) as writer:
         for table in bodies.tables(
             cuts,
             parameters=parameters,
@@ -239,11 +241,18 @@ def _cuts(
 
 
 def _keep(intake: Intake, excluded: Excluded, known: Known, spill: Path) -> NDArray[np.int64] | None:
-    """Return the rows that the part keeps, ``None`` for all: an earlier part may have some of them."""
+    """Return the rows that the part keeps, ``None`` for all: an earlier part or another plan may have some of them."""
+    own = None if intake.whose is None else intake.whose != OTHERS
     if not len(known.seen):
-        return None
+        return None if own is None else np.flatnonzero(own)
     cells = pa.chunked_array([batch.column("phone_input") for batch in carried(spill)], pa.string())
-    return np.flatnonzero(~known.repeats(intake.numbers, excluded.codes, cells, intake.malformed))
+    fresh = ~known.repeats(intake.numbers, excluded.codes, cells, intake.malformed)
+    return np.flatnonzero(fresh if own is None else fresh & own)
+
+
+def _own(intake: Intake) -> int:
+    """Return how many rows of the list are this plan's."""
+    return len(intake.numbers) if intake.whose is None else int((intake.whose != OTHERS).sum())
 
 
 def _of(column: NDArray[N], kept: NDArray[np.int64] | None) -> NDArray[N]:

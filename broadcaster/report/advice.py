@@ -60,6 +60,9 @@ EXCLUDED: Mapping[str, Advice] = MappingProxyType(
             "Plan them under another campaign name with a later not_after, if it is not too late.",
         ),
         "filtered": Advice("The row does not match the job's filter.", "Nothing to do, if the filter is as it should."),
+        "unknown_profile": Advice(
+            "The row names none of the job's profiles.", "Correct the cell in excluded.csv and send that file."
+        ),
         "duplicate": Advice(
             "An earlier row has the same number.", "Nothing to do: they get the message once, by the earlier row."
         ),
@@ -172,6 +175,9 @@ STOPPED: Mapping[str, Advice] = MappingProxyType(
         ),
         "window_shut": Advice("The job's window is shut.", "Run 'broadcaster resume' when it opens, or let it wait."),
         "unreachable": Advice("The API did not answer.", "Check the network, then run 'broadcaster resume'."),
+        "fenced": Advice(
+            "Another process took a shard of the run over.", "Nothing: it sends what is left, and nobody gets it twice."
+        ),
         "stopped": Advice("Somebody stopped the run.", "Run 'broadcaster resume' to go on; nobody gets it twice."),
         "paused": Advice(
             "Somebody paused the run.", "Run 'broadcaster go' when it may go on, then 'broadcaster resume'."

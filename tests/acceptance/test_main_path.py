@@ -30,10 +30,13 @@ def _unhurried(job: Path) -> None:
 
 
 def _created(run_dir: Path) -> list[tuple[str, str]]:
-    """Return number and id of everything that the embedded simulator has created."""
-    with closing(sqlite3.connect(run_dir / "simulator.sqlite", timeout=10)) as db:
-        contacts = db.execute("SELECT phone, contact_id FROM contact").fetchall()
-    return contacts or [(row["recipient"], row["message_id"]) for row in embedded_ledger(run_dir)]
+    """Return number and id of everything that the embedded simulators have created; each profile has its own."""
+    found: list[tuple[str, str]] = []
+    for state in sorted(run_dir.rglob("simulator.sqlite")):
+        with closing(sqlite3.connect(state, timeout=10)) as db:
+            contacts = db.execute("SELECT phone, contact_id FROM contact").fetchall()
+        found += contacts or [(row["recipient"], row["message_id"]) for row in embedded_ledger(state.parent)]
+    return found
 
 
 @pytest.mark.parametrize("name", JOBS)

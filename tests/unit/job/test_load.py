@@ -192,6 +192,39 @@ ONE_MISTAKE = [
         values(notify={"url": "x.example"}),
         "notify.url: it is not an address such as https://example.com/hook",
     ),
+    # several profiles
+    ("a column without profiles", values(recipients={"profile": "brand"}), "recipients.profile: needs a [[profiles]]"),
+    ("profiles that are nobody", values(profiles=[{"name": "a"}]), "profiles: each needs the id of a profile"),
+    (
+        "profiles of one name",
+        values(profiles=[{"name": "a", "key_env": "A"}, {"name": "A", "key_env": "B"}]),
+        "profiles: two of them have the same name",
+    ),
+    (
+        "profiles that are one",
+        values(profiles=[{"name": "a", "id": TEMPLATE}, {"name": "b", "id": TEMPLATE.upper()}]),
+        "profiles: two of them have the same key_env and id",
+    ),
+    (
+        "a name that is no directory",
+        values(profiles=[{"name": "../a", "key_env": "A"}]),
+        'profiles[0].name: "../a" is not allowed; it is 1 to 64 letters',
+    ),
+    (
+        "a key itself",
+        values(profiles=[{"name": "a", "key_env": "sk_CANARY"}]),
+        "profiles[0].key_env: it is the name of a variable of the environment, such as ACME_KEY, and not the key",
+    ),
+    (
+        "a limit of what is shared",
+        values(profiles=[{"name": "a", "id": TEMPLATE, "requests_per_minute": 5}]),
+        "profiles[0].requests_per_minute: is for a profile with a key_env",
+    ),
+    (
+        "profiles of the first version",
+        values(api={"version": "v1"}, profiles=[{"name": "a", "key_env": "A"}]),
+        'profiles: version "v1" of the API has none',
+    ),
     # unknown keys
     (
         "a slip of the finger",
