@@ -22,7 +22,8 @@
     │  ├─ RunLocked
     │  ├─ RunPaused
     │  ├─ WindowShut
-    │  └─ Unreachable
+    │  ├─ Unreachable
+    │  └─ Fenced                   another process has taken the shard over
     ├─ AccountRefused        77   key or account
     └─ BelongsToAnother      78   run directory, campaign, plan, account, mode or format
 
@@ -192,6 +193,12 @@ class Unreachable(StoppedEarly):
     """The API does not answer."""
 
     code = "unreachable"
+
+
+class Fenced(StoppedEarly):
+    """Another process has taken this shard over; this one sends nothing more of it."""
+
+    code = "fenced"
 
 
 class AccountRefused(BroadcasterError):

@@ -22,6 +22,7 @@ async def announce(
     counts: Tally | None = None,
     why: str | None = None,
     by_hand: bool = False,
+    where: str | None = None,
 ) -> str | None:
     """Tell how a run ended; return what went wrong with that, for people, or ``None``.
 
@@ -35,6 +36,7 @@ async def announce(
         counts: deliveries by status, where they are known.
         why: the sentence of what stopped it.
         by_hand: somebody stopped the run, and may be waiting for it to end: it is tried once.
+        where: the address of a run that is not in the plan's directory.
     """
     try:
         to, secret = notify_url(environ, job=url), notify_secret(environ)
@@ -46,7 +48,7 @@ async def announce(
     told = notice(
         campaign=plan.head.campaign,
         mode=plan.head.mode,
-        run_dir=plan.run_dir.path,
+        run_dir=where or plan.run_dir.path,
         code=code,
         counts=counts,
         why=why,

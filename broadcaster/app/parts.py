@@ -18,7 +18,7 @@ from broadcaster.core.pacing import Source, Standing
 from broadcaster.core.words import Mode
 from broadcaster.engine.exchange import Exchange
 from broadcaster.engine.pacer import Pacer
-from broadcaster.engine.ports import Observe
+from broadcaster.engine.ports import Budget, Observe
 from broadcaster.engine.stop import Stop
 from broadcaster.errors import BelongsToAnother, ConfigError
 from broadcaster.job.model import Api, Limits
@@ -179,16 +179,35 @@ async def line(
         window=spend,
         observe=observe,
     )
+    opened = connected(
+        to,
+        budget=pacer,
+        concurrency=limits.concurrency,
+        timeout_s=timeout_s,
+        clock=clock,
+        stop=stop,
+        observe=observe,
+    )
+    with contextlib.closing(spend):
+        async with opened as (client, ask):
+            yield Line(send=client, ask=ask, pacer=pacer, place=to.place)
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    to: Access, *, budget: Budget, concurrency: int, timeout_s: float, clock: Clock, stop: Stop, observe: Observe
+) -> AsyncIterator[tuple[Client, Exchange]]:
+    """Open a client, and the look-ups that go over it; *budget* has to be asked before each of its requests."""
     client = Client(
         base_url=to.base_url,
         credentials=to.credentials,
         timeout_s=timeout_s,
-        connections=limits.concurrency + _SPARE_CONNECTIONS,
+        connections=concurrency + _SPARE_CONNECTIONS,
         clock=clock,
     )
     ask = Exchange(
         send=client,
-        budget=pacer,
+        budget=budget,
         stop=stop,
         observe=observe,
         clock=clock,
@@ -196,9 +215,8 @@ async def line(
         busy_s=_BUSY_S,
         rand=random.random,
     )
-    with contextlib.closing(spend):
-        async with client:
-            yield Line(send=client, ask=ask, pacer=pacer, place=to.place)
+    async with client:
+        yield client, ask
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,7 @@ from broadcaster.errors import ExitCode
 
 
 @click.command(name="manifest")
-@options.RUN_DIR
+@options.run_dir_or_url(keeps="results")
 @options.json_output
 def command(path: Path, *, as_json: bool) -> ExitCode:
     """Build a run's manifest anew, from its plan and its journal.
@@ -17,6 +17,7 @@ def command(path: Path, *, as_json: bool) -> ExitCode:
     \b
     Example:
       broadcaster manifest runs/spring-sale-2026
+      broadcaster manifest s3://my-bucket/spring-sale
     """  # noqa: D301 - \b is click's mark for "do not wrap"
     from broadcaster.app.inspect import rebuild
     from broadcaster.cli.screen import busy

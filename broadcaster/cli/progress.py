@@ -73,8 +73,12 @@ def _bar_width(width: int) -> int:
 class Watcher:
     """Shows progress of the run in *run_dir* while it sends; an ``Observe``."""
 
-    def __init__(self, run_dir: Path, *, things: str = "messages", clock: Clock | None = None) -> None:
+    def __init__(
+        self, run_dir: Path | str, *, things: str = "messages", clock: Clock | None = None, in_lumps: bool = False
+    ) -> None:
+        """Begin; *in_lumps*: what happens is heard late and together, so that a mean of it would mislead."""
         self._things = things
+        self._in_lumps = in_lumps
         self._clock = clock or SystemClock()
         self._console = console()
         self._where = shlex.quote(str(run_dir))
@@ -130,7 +134,7 @@ class Watcher:
             case Ordered():
                 self._ordered(event.order)
             case Noticed():
-                self._say(event.sentence)
+                self.say(event.sentence)
             case Probed():
                 self._tests(event)
             case Concluding():
@@ -147,7 +151,7 @@ class Watcher:
         if self._fold is not None:
             self._fold = self._fold.resumed(now_s=now_s)
         well = "the others are messaged now" if event.verdict is canary.Verdict.GO else "nobody else is messaged"
-        self._say(f"canary: {event.standing.text}; {well}")
+        self.say(f"canary: {event.standing.text}; {well}")
 
     def _settled(self, event: Settled) -> None:
         now_s = self._clock.monotonic()
@@ -165,21 +169,22 @@ class Watcher:
                 if self._paused is None:
                     self._paused_since_s = now_s
                 self._paused = order
-                self._say(f"{self._paused_text(order)}. What is under way ends properly")
+                self.say(f"{self._paused_text(order)}. What is under way ends properly")
             case Steering.GO:
                 self._held_s, self._paused = self.held_s(now_s=now_s), None
                 if self._fold is not None:
                     self._fold = self._fold.resumed(now_s=now_s)
-                self._say(f"{order.who} lets it go on")
+                self.say(f"{order.who} lets it go on")
             case Steering.RATE:
-                self._say(f"{order.who} set the limit to {order.per_minute or 0:,} requests/min")
+                self.say(f"{order.who} set the limit to {order.per_minute or 0:,} requests/min")
 
     def _once(self, sentence: str) -> None:
         if sentence not in self._said:
             self._said.add(sentence)
-            self._say(sentence)
+            self.say(sentence)
 
-    def _say(self, sentence: str) -> None:
+    def say(self, sentence: str) -> None:
+        """Print what people should read besides."""
         self._console.print(sentence, markup=False)
 
     def held_s(self, *, now_s: float) -> float:
@@ -232,7 +237,7 @@ class Watcher:
         held_s, waited_s = self.held_s(now_s=now_s), self._waited_s
         paused = f", {duration(held_s)} of it paused" if held_s >= _QUICK_S else ""
         paused += f", {duration(waited_s)} of it waiting for the canary" if waited_s >= _QUICK_S else ""
-        mean = pace_text(span.mean(held_s=held_s + waited_s), things=self._things)
+        mean = "" if self._in_lumps else pace_text(span.mean(held_s=held_s + waited_s), things=self._things)
         verb = "sent" if self._things == "messages" else "done"
         return f"{verb} in {duration(now_s - self._began_s)}{paused}" + (f", on average {mean}" if mean else "")
 
@@ -251,7 +256,7 @@ class Watcher:
 
     def _print(self) -> None:
         counts, pace = self._parts()
-        self._say("\n  ".join(filled([*counts, *pace], widest=WIDEST)))
+        self.say("\n  ".join(filled([*counts, *pace], widest=WIDEST)))
 
     def __enter__(self) -> Self:
         return self

@@ -9,7 +9,7 @@ from broadcaster.errors import ExitCode
 
 
 @click.command(name="report")
-@options.RUN_DIR
+@options.run_dir_or_url(builds=True, keeps="report")
 @click.option(
     "--format",
     "form",
@@ -34,6 +34,7 @@ def command(path: Path, *, form: str, out: Path | None, verify: bool) -> ExitCod
     Example:
       broadcaster report runs/spring-sale-2026
       broadcaster report runs/spring-sale-2026 --format json
+      broadcaster report s3://my-bucket/spring-sale
     """  # noqa: D301 - \b is click's mark for "do not wrap"
     from broadcaster.app.report import keep, report
     from broadcaster.cli.screen import busy

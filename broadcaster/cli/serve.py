@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from broadcaster.cli import options
 from broadcaster.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class _Seconds(click.ParamType[float]):
 
 
 @click.command(name="serve")
-@click.argument("directories", metavar="[RUN_DIR…|RUNS_DIR]", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("directories", metavar="[RUN_DIR…|RUNS_DIR]", nargs=-1, type=options.LocalRun(path_type=Path))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0: any free port.")
 @click.option(

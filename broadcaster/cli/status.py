@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="status")
-@options.RUN_DIR
+@options.run_dir_or_url(counts_shards=True)
 @options.json_output
 def command(path: Path, *, as_json: bool) -> ExitCode:
     """Say where a run stands, also while it is sending.
@@ -23,6 +23,7 @@ def command(path: Path, *, as_json: bool) -> ExitCode:
     \b
     Example:
       broadcaster status runs/spring-sale-2026
+      broadcaster status s3://my-bucket/spring-sale
     """  # noqa: D301 - \b is click's mark for "do not wrap"
     from broadcaster.app.inspect import status
     from broadcaster.cli.screen import words_for_receipts

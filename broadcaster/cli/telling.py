@@ -24,8 +24,8 @@ from broadcaster.store.journal import JournalReader
 from broadcaster.store.plan import Plan
 
 
-def tell(plan: Plan, conclusion: Conclusion, *, as_json: bool) -> ExitCode:
-    """Print how a run ended: for people on stderr, for machines on stdout."""
+def tell(plan: Plan, conclusion: Conclusion, *, as_json: bool, cluster: str | None = None) -> ExitCode:
+    """Print how a run ended: for people on stderr, for machines on stdout; *cluster* is what it was sent on."""
     counts = conclusion.counts
     screen = console()
     screen.print(
@@ -51,26 +51,28 @@ def tell(plan: Plan, conclusion: Conclusion, *, as_json: bool) -> ExitCode:
     ):
         if path.exists():
             screen.print(f"  {path}")
-    _tell_what_next(plan, counts, too_late=conclusion.summary["stopped_by"] == ScheduleStale.code)
+    too_late = conclusion.summary["stopped_by"] == ScheduleStale.code
+    _tell_what_next(plan, counts, too_late=too_late, cluster=cluster)
     if as_json:
         print_json(conclusion.summary)
     return conclusion.code
 
 
-def _tell_what_next(plan: Plan, counts: Tally, *, too_late: bool) -> None:
+def _tell_what_next(plan: Plan, counts: Tally, *, too_late: bool, cluster: str | None) -> None:
     """Name the commands that go on with what is not settled."""
     where = shlex.quote(str(plan.run_dir.path))
     if counts.pending or (counts.in_doubt and plan.head.asked.repeat is not Repeat.NEVER):
         tell_paused(plan.run_dir)
-        click.echo(f"To go on: {to_go_on(plan, counts, too_late=too_late)}", err=True)
-    if counts.in_doubt:
+        click.echo(f"To go on: {to_go_on(plan, counts, too_late=too_late, cluster=cluster)}", err=True)
+    if counts.in_doubt and not cluster:
         click.echo(f"What is in doubt, and what to do about it: broadcaster resolve {where}", err=True)
 
 
-def to_go_on(plan: Plan, counts: Tally, *, too_late: bool = False) -> str:
+def to_go_on(plan: Plan, counts: Tally, *, too_late: bool = False, cluster: str | None = None) -> str:
     """Return what goes on with a run: ``resume``, unless that would refuse because it is *too_late* for the plan."""
     if not too_late and not timetable(plan.head.schedule).is_stale(wall_us()):
-        return f"broadcaster resume {shlex.quote(str(plan.run_dir.path))}"
+        on = f" --cluster {shlex.quote(cluster)}" if cluster else ""
+        return f"broadcaster resume {shlex.quote(str(plan.run_dir.path))}{on}"
     left = (
         f", and name {shlex.quote(str(plan.run_dir.manifest))} in its recipients.suppress, so that only those who are "
         "left get it"

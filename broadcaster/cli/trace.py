@@ -22,7 +22,7 @@ _CAUSES = {"resend": "sent again by decision"}
 
 
 @click.command(name="trace")
-@options.RUN_DIR
+@options.run_dir_or_url()
 @click.option("--to", metavar="NUMBER", help="The recipient's number, as people write it.")
 @click.option("--row", type=click.IntRange(min=0), metavar="N", help="The row of the list, from 0 (input_row).")
 @click.option("--message-id", metavar="ID", help="The API's id of one of the messages.")
@@ -37,6 +37,7 @@ def command(path: Path, *, to: str | None, row: int | None, message_id: str | No
     \b
     Example:
       broadcaster trace runs/spring-sale-2026 --to +14155550100
+      broadcaster trace s3://my-bucket/spring-sale --row 17
     """  # noqa: D301 - \b is click's mark for "do not wrap"
     from broadcaster.app.trace import Asked, trace
     from broadcaster.cli.telling import print_json

@@ -9,7 +9,7 @@ from broadcaster.errors import ExitCode
 
 
 @click.command(name="verify")
-@options.RUN_DIR
+@options.run_dir_or_url(builds=True)
 @options.json_output
 def command(path: Path, *, as_json: bool) -> ExitCode:
     """Prove from plan, journal and manifest that every row is accounted for.
@@ -19,6 +19,7 @@ def command(path: Path, *, as_json: bool) -> ExitCode:
     \b
     Example:
       broadcaster verify runs/spring-sale-2026
+      broadcaster verify s3://my-bucket/spring-sale
     """  # noqa: D301 - \b is click's mark for "do not wrap"
     from broadcaster.app.inspect import verify
     from broadcaster.cli.screen import busy

@@ -8,6 +8,7 @@ waits for nothing.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from fractions import Fraction
 
 from broadcaster.core.window import WINDOW_US
 
@@ -20,6 +21,7 @@ _PAUSE_S = 5.0  # when a 429 does not say how long
 _CLIMB = 0.10  # of the whole rate, per minute without a 429
 _LARGEST_LIMIT = 1_000_000  # per minute: what claims to be more is no limit but nonsense
 _DIGITS = 12  # of a header's number: a moment has 10
+_ALMOST = 1e-9  # a share is a binary fraction: a third of 300 would be a hair less than 100
 _OWN_SHARE = 0.5  # of a limit: with less than that, somebody else or another limit was the reason of a 429
 
 
@@ -61,6 +63,26 @@ def bucket(per_minute: int, *, largest: int = 1) -> tuple[int, float]:
         raise ValueError("A bucket needs a limit and an amount of at least 1")
     capacity = max(1 + per_minute // _TURNS_PER_PERMIT, largest)
     return capacity, WINDOW_S * capacity / per_minute
+
+
+def parse_share(text: str) -> float:
+    """Read a share of a limit: a number as in ``0.25``, or a fraction as in ``1/64``.
+
+    Raises:
+        ValueError: it is no share, which is above 0 and at most 1.
+    """
+    try:
+        share = float(Fraction(text.strip()))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        share = 0.0
+    if not 0 < share <= 1:
+        raise ValueError(f"{text!r} is no share")
+    return share
+
+
+def part_of(per_minute: int, *, share: float) -> int:
+    """Return a *share* of a limit, rounded down, so that all shares together keep it. 0: less than one a minute."""
+    return int(per_minute * share + _ALMOST)
 
 
 # ---- which limit is in force ----------------------------------------------------------------------------------------
@@ -110,6 +132,10 @@ class Told:
     limit: int | None
     remaining: int | None
     reset_s: int | None
+
+    def of(self, share: float) -> "Told":
+        """Return what it says to whoever has a *share* of the limit: what remains may all be theirs."""
+        return self if self.limit is None else replace(self, limit=max(1, part_of(self.limit, share=share)))
 
 
 def told(headers: Mapping[str, str]) -> Told | None:

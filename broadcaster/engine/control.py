@@ -1,6 +1,6 @@
 """Following live orders while a run sends: pause, go, another rate.
 
-Theory of operation. Somebody's orders lie where anybody may replace them; they are looked at four times a second, off
+Theory of operation. Somebody's orders lie where anybody may replace them; they are looked at again and again, off
 the loop. What is ordered is done first, for whoever ordered it waits, then told, then written down. A pause holds the
 pacer: nobody gets a turn, and so nobody claims, and what is under way ends by itself. What was written down
 is handed in, so that a restart does not write the same order down twice. Orders that cannot be read change nothing.
@@ -11,16 +11,29 @@ It must not know where orders come from, nor where they are written down.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from broadcaster.clock import Clock
 from broadcaster.core.control import Control, Order, news
 from broadcaster.core.words import Steering
-from broadcaster.engine.pacer import Pacer
 from broadcaster.engine.ports import Noticed, Observe, Ordered
 from broadcaster.errors import BroadcasterError, first_of
 
 LOOK_EVERY_S = 0.25
 UNREADABLE = "control_unreadable"  # the code of the event
+
+
+class Reins(Protocol):
+    """What is held, let go and set; in this process the pacer."""
+
+    def hold(self) -> None:
+        """Let nobody pass until :meth:`go`."""
+
+    def go(self) -> None:
+        """Let everybody pass again."""
+
+    def set_limit(self, requests_per_minute: int, *, since_us: int | None = None) -> None:
+        """Go on at so many requests a minute, as somebody ordered at *since_us*, in µs since 1970."""
 
 
 class Helm:
@@ -30,10 +43,11 @@ class Helm:
         look: returns the orders that hold; called in a thread. It raises a ``BroadcasterError`` when they cannot be
             read.
         known: what earlier processes followed and wrote down.
-        pacer: is held, let go and set.
+        pacer: is held, let go and set; the process's pacer, or whatever reaches those who send.
         record: writes an order down, durably.
         observe: hears of every order that was followed.
         clock: the time.
+        every_s: between two looks.
     """
 
     def __init__(
@@ -41,10 +55,11 @@ class Helm:
         *,
         look: Callable[[], Control],
         known: Control,
-        pacer: Pacer,
+        pacer: Reins,
         record: Callable[[Order], Awaitable[None]],
         observe: Observe,
         clock: Clock,
+        every_s: float = LOOK_EVERY_S,
     ) -> None:
         self._look = look
         self._known = known
@@ -52,6 +67,7 @@ class Helm:
         self._record = record
         self._observe = observe
         self._clock = clock
+        self._every_s = every_s
         self._in_force = Control()  # in this process, which begins unpaused and at its own rate
         self._readable = True
         self._held_s = 0.0  # in pauses that have ended
@@ -74,7 +90,7 @@ class Helm:
         """
         while True:
             await self.follow_once()
-            await self._clock.sleep(LOOK_EVERY_S)
+            await self._clock.sleep(self._every_s)
 
     async def follow_once(self) -> None:
         """Look once and follow what is new."""

@@ -40,6 +40,8 @@ class Pacer:
         chosen: somebody chose the limit of requests; else it is a guess, and what the API says holds.
         window: the account's last minute. Without one, only the buckets hold.
         observe: hears once when this run has to wait for what was spent before it began, or beside it.
+        share: of the account's limit of requests that is ours for good; the limits given are ours already, what
+            answers name is the whole account's.
     """
 
     def __init__(
@@ -52,7 +54,9 @@ class Pacer:
         chosen: bool = True,
         window: Window | None = None,
         observe: Observe | None = None,
+        share: float = 1.0,
     ) -> None:
+        self._share = share
         self._standing = Standing(asked=requests_per_minute, chosen=chosen)
         self._deaf_until_us = -1  # what was learned before somebody set the limit holds no longer
         self._ceilings = Ceilings(requests=requests_per_minute, messages=messages_per_minute)
@@ -238,6 +242,7 @@ class Pacer:
         self._told_lower = False
         if not self._ceilings.requests or (said := pacing.told(reply.headers)) is None:
             return
+        said = said.of(self._share)
         if said.limit is not None and self._may_learn(said.limit, reply):
             self._told_lower = reply.status == _SLOWER and said.limit < self._requests.rate.full
             self._learn(said.limit)

@@ -26,10 +26,23 @@ _BYTES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParquetList:
-    """A Parquet file whose schema has been read."""
+    """A Parquet file whose schema has been read; of a part of it, *row_groups* are all that is read."""
 
     place: Place
     columns: tuple[str, ...]
+    row_groups: range | None = None
+
+    def sizes(self) -> list[int]:
+        """Return how many rows each row group of the file has.
+
+        Raises:
+            ListUnusable: the file is damaged.
+        """
+        try:
+            with parquet.ParquetFile(self.place.path) as file:
+                return [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(self.place, error) from None
 
     def batches(self, columns: Sequence[str], *, malformed: dict[int, str] | None = None) -> Iterator[Any]:  # noqa: ARG002 - every kind of list has it; a row of a table has all its cells
         """Yield the file's rows as record batches of the named columns, every cell a string; null is "".
@@ -41,7 +54,7 @@ class ParquetList:
             with parquet.ParquetFile(self.place.path, page_checksum_verification=True) as file:
                 for name in columns:
                     _check_type(self.place, name, file.schema_arrow.field(name).type)
-                for batch in _each(file, columns):
+                for batch in _each(file, columns, _asked(file, self.row_groups)):
                     cells = {name: _text(batch.column(name)) for name in columns}
                     _check_text(self.place, cells)
                     yield pa.RecordBatch.from_arrays(list(cells.values()), list(cells))
@@ -49,10 +62,14 @@ class ParquetList:
             raise _unreadable(self.place, error) from None
 
 
-def _each(file: Any, columns: Sequence[str]) -> Iterator[Any]:
+def _each(file: Any, columns: Sequence[str], groups: range) -> Iterator[Any]:
     """Yield a file's record batches; asked for all row groups at once, Arrow would read the whole file first."""
-    for group in range(file.num_row_groups):
+    for group in groups:
         yield from file.iter_batches(batch_size=_ROWS, row_groups=[group], columns=list(columns))
+
+
+def _asked(file: Any, some: range | None) -> range:
+    return range(file.num_row_groups) if some is None else some
 
 
 def open_parquet(place: Place) -> ParquetList:

@@ -5,6 +5,8 @@ that is counted over a sample. Nothing here decides who is messaged.
 """
 
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import phonenumbers
@@ -35,6 +37,19 @@ def countries(numbers: NDArray[np.int64]) -> dict[str, int]:
 
     Numbers that belong to no country (such as +800) count as ``001``.
     """
+    return countries_of([begin(numbers)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginnings:
+    """Numbers by how they begin: all that their countries are told by. Those of several lists add up."""
+
+    counted: NDArray[np.int64]  # by their first three digits
+    groups: dict[int, list[_Groups]]  # by more digits, where several countries share a calling code
+
+
+def begin(numbers: NDArray[np.int64]) -> Beginnings:
+    """Count valid numbers by how they begin."""
     counted = np.zeros(1000, dtype=np.int64)
     groups: dict[int, list[_Groups]] = {}
     for at in range(0, len(numbers), _SLICE):
@@ -44,13 +59,24 @@ def countries(numbers: NDArray[np.int64]) -> dict[str, int]:
         counted += here
         for code, starts in _shared(np.flatnonzero(here).tolist()).items():
             mine = few[np.isin(first, starts)] if len(starts) < np.count_nonzero(here) else few
-            groups.setdefault(code, []).append(_groups(mine, _TOLD_BY_AREA if code == _NANPA else _TOLD_BY))
+            groups.setdefault(code, []).append(_groups(mine, _digits(code)))
+    return Beginnings(counted=counted, groups={code: [_merged(each, _digits(code))] for code, each in groups.items()})
+
+
+def countries_of(lists: Iterable[Beginnings]) -> dict[str, int]:
+    """Return what :func:`countries` does for all *lists* together; how they were cut does not matter."""
+    counted = np.zeros(1000, dtype=np.int64)
+    groups: dict[int, list[_Groups]] = {}
+    for each in lists:
+        counted += each.counted
+        for code, pieces in each.groups.items():
+            groups.setdefault(code, []).extend(pieces)
     found: Counter[str] = Counter()
     for start in np.flatnonzero(counted).tolist():
         found[_regions(_calling_code(start))[0]] += int(counted[start])
-    for code, pieces in groups.items():
+    for code in sorted(groups):
         main = _regions(code)[0]
-        one_of_each, counts = _merged(pieces, _TOLD_BY_AREA if code == _NANPA else _TOLD_BY)
+        one_of_each, counts = _merged(groups[code], _digits(code))
         for at in np.argsort(-counts, kind="stable")[:_LOOKED_UP].tolist():
             region = phonenumbers.region_code_for_number(_parsed(int(one_of_each[at])))
             found[main] -= int(counts[at])
@@ -73,13 +99,18 @@ def _shared(starts: list[int]) -> dict[int, list[int]]:
     return found
 
 
+def _digits(code: int) -> int:
+    """Return how many first digits tell the countries of a shared calling code apart."""
+    return _TOLD_BY_AREA if code == _NANPA else _TOLD_BY
+
+
 def _merged(pieces: list[_Groups], digits: int) -> _Groups:
     """Return the groups of several slices as one."""
     one_of_each, counts = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
-    _, one, group = np.unique(_first(one_of_each, digits), return_index=True, return_inverse=True)
-    summed = np.zeros(len(one), dtype=np.int64)
+    groups, group = np.unique(_first(one_of_each, digits), return_inverse=True)
+    summed = np.zeros(len(groups), dtype=np.int64)
     np.add.at(summed, group, counts)
-    return one_of_each[one], summed
+    return _least(one_of_each, group, len(groups)), summed
 
 
 def _first(numbers: NDArray[np.int64], digits: int) -> NDArray[np.int64]:
@@ -90,16 +121,21 @@ def _first(numbers: NDArray[np.int64], digits: int) -> NDArray[np.int64]:
 
 
 def _groups(numbers: NDArray[np.int64], digits: int) -> _Groups:
-    """Return one number of each group with the same first *digits*, and how many each group has."""
+    """Return the least number of each group with the same first *digits*, and how many each group has."""
     first = _first(numbers, digits)
     if digits > _TOLD_BY_AREA:
-        _, one, counts = np.unique(first, return_index=True, return_counts=True)
-        return numbers[one], counts
+        _, group, counts = np.unique(first, return_inverse=True, return_counts=True)
+        return _least(numbers, group, len(counts)), counts
     counted = np.bincount(first)  # a thousand times as fast as sorting millions of numbers
-    one_of_each = np.zeros(len(counted), dtype=np.int64)
-    one_of_each[first] = numbers
     there = np.flatnonzero(counted)
-    return one_of_each[there], counted[there]
+    return _least(numbers, first, len(counted))[there], counted[there]
+
+
+def _least(numbers: NDArray[np.int64], group: NDArray[np.int64], groups: int) -> NDArray[np.int64]:
+    """Return the least number of each group: the same one, in whatever order the numbers come."""
+    least = np.full(groups, np.iinfo(np.int64).max, dtype=np.int64)
+    np.minimum.at(least, group, numbers)
+    return least
 
 
 def calling_codes(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -111,10 +147,14 @@ def calling_codes(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def line_types(numbers: NDArray[np.int64]) -> tuple[dict[str, int], int]:
     """Count kinds of line over at most 2,000 valid numbers, spread evenly over the list; return how many these are."""
-    step = -(-len(numbers) // _SAMPLE) or 1
-    sample = numbers[::step].tolist()
+    sample = numbers[:: sample_step(len(numbers))].tolist()
     found = Counter(_KINDS.get(phonenumbers.number_type(_parsed(number)), "other") for number in sample)
     return dict(found.most_common()), len(sample)
+
+
+def sample_step(numbers: int) -> int:
+    """Return of how many numbers one is looked at, of a list of so many."""
+    return -(-numbers // _SAMPLE) or 1
 
 
 def _calling_code(first: int) -> int:

@@ -58,10 +58,14 @@ def tables(
     """
     at = 0
     while at < len(cuts.starts):
-        until = int(np.searchsorted(cuts.ends, cuts.starts[at] + _RECIPIENTS_PER_GROUP, side="right"))
-        until = max(until, at + 1)
+        until = max(group_end(cuts.ends, opened=int(cuts.starts[at])), at + 1)
         yield _group(cuts, at, until, parameters, channels, slots, message, encode, keys)
         at = until
+
+
+def group_end(ends: NDArray[np.int64], *, opened: int) -> int:
+    """Return the first batch that is not in the row group which begins at *opened*; at least one is in it, though."""
+    return int(np.searchsorted(ends, opened + _RECIPIENTS_PER_GROUP, side="right"))
 
 
 def _group(

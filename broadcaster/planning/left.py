@@ -35,10 +35,12 @@ def largest_answer_row(plan: Plan, facts: Facts) -> float | None:
         return max((len(body) / sizes[number] for number, body in some), default=None)
 
 
-async def tasks_left(plan: Plan, facts: Facts, gates: Sequence[Gate]) -> AsyncGenerator[Task, None]:
+async def tasks_left(
+    plan: Plan, facts: Facts, gates: Sequence[Gate], *, within: range | None = None
+) -> AsyncGenerator[Task, None]:
     """Yield what is left: claimed without an outcome (oldest first), parts of splits, then what was never claimed.
 
-    What is behind *gates* is left out.
+    What is behind *gates* is left out. Of what was never claimed, only batches *within* a range, where there is one.
     """
     claimed = plan.fetch([batch for batch in facts.claims if batch >= 0]) | facts.children
     for number in facts.to_repeat():
@@ -48,6 +50,8 @@ async def tasks_left(plan: Plan, facts: Facts, gates: Sequence[Gate]) -> AsyncGe
     fresh = unsettled(plan, facts)
     for gate in gates:
         fresh[gate.rest.start : gate.rest.stop] = False
+    if within is not None:
+        fresh[: within.start] = fresh[within.stop :] = False
     batches = plan.read_batches(lambda numbers: fresh[numbers])
     while True:
         # Decoding a row group takes longer than the loop may stand still.

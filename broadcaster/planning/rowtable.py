@@ -15,7 +15,7 @@ from broadcaster.planning.ahead import one_behind
 from broadcaster.planning.exclude import DUPLICATE, EXCLUSIONS, MALFORMED, Repeats
 from broadcaster.planning.intake import carried
 from broadcaster.store.parquet import regroup, writing
-from broadcaster.store.plan import ROW_GROUP, ROWS
+from broadcaster.store.plan import ROW_GROUP, ROWS, ROWS_REPEATED
 
 _REASONS = pa.array([each.reason or None for each in EXCLUSIONS], pa.string())
 _SENTENCES = pa.array([each.sentence or None for each in EXCLUSIONS], pa.string())
@@ -54,33 +54,36 @@ def write_rows(path: Path, spill: Path, decided: Decided) -> None:
     Raises:
         StoreError: when the disk refuses.
     """
-    names = pa.array(["+".join(each) for each in decided.channel_sets], pa.string())
     at = 0
-    # Numbers and rows are all different: looking for repeated values among them would take longer than to write them.
     with (
-        writing(path, ROWS, repeated=("channels", "batch", "reason", "error", "recipient_id")) as writer,
+        writing(path, ROWS, repeated=ROWS_REPEATED) as writer,
         one_behind(lambda table: writer.write_table(table, row_group_size=ROW_GROUP)) as write,
     ):
         for cells in regroup(_select(spill, decided.kept), ROW_GROUP):
             here = slice(at, at + cells.num_rows)
             at += cells.num_rows
-            rows = np.arange(here.start, here.stop) if decided.kept is None else decided.kept[here]
-            codes, batches = pa.array(decided.codes[here]), decided.batches[here]
-            sets = np.maximum(decided.channels[here], 0).astype(np.int32)  # unknown: those that the job would use
-            table = pa.table(
-                [
-                    pa.array(rows),
-                    cells["recipient_id"],
-                    cells["phone_input"],
-                    format_e164(decided.numbers[here]),
-                    pa.DictionaryArray.from_arrays(pa.array(sets), names),
-                    pa.array(batches, mask=batches < 0),
-                    _REASONS.take(codes).dictionary_encode(),
-                    _errors(rows, decided.codes[here], decided),
-                ],
-                schema=ROWS,
-            )
-            write(table)
+            write(table_of(cells, decided, here))
+
+
+def table_of(cells: pa.Table, decided: Decided, here: slice) -> pa.Table:
+    """Return the rows *here* as a row group of ``plan.parquet``; *cells* are theirs alone."""
+    rows = np.arange(here.start, here.stop) if decided.kept is None else decided.kept[here]
+    codes, batches = pa.array(decided.codes[here]), decided.batches[here]
+    names = pa.array(["+".join(each) for each in decided.channel_sets], pa.string())
+    sets = np.maximum(decided.channels[here], 0).astype(np.int32)  # unknown: those that the job would use
+    return pa.table(
+        [
+            pa.array(rows),
+            cells["recipient_id"],
+            cells["phone_input"],
+            format_e164(decided.numbers[here]),
+            pa.DictionaryArray.from_arrays(pa.array(sets), names),
+            pa.array(batches, mask=batches < 0),
+            _REASONS.take(codes).dictionary_encode(),
+            _errors(rows, decided.codes[here], decided),
+        ],
+        schema=ROWS,
+    )
 
 
 def _select(spill: Path, kept: NDArray[np.int64] | None) -> Iterator[pa.Table]:

@@ -43,12 +43,21 @@ class Timed:
         """Return how many of *rows* go out at each send time, in order of time, and how many are in which zones."""
         if not self.slots:
             return {}, {}
+        return self.named(
+            np.bincount(self.codes[rows], minlength=len(self.slots)),
+            np.bincount(self.candidates[rows], minlength=len(self.labels)),
+        )
+
+    def named(
+        self, by_slot: NDArray[np.int64], by_candidates: NDArray[np.int64]
+    ) -> tuple[dict[str, int], dict[str, int]]:
+        """Return what :meth:`counts` does, of rows that were counted by place."""
         times: dict[str, int] = {}
-        for slot, count in zip(self.slots, np.bincount(self.codes[rows], minlength=len(self.slots)), strict=True):
+        for slot, count in zip(self.slots, by_slot, strict=True):
             times[slot.send_at] = times.get(slot.send_at, 0) + int(count)
         zones: dict[str, int] = {}
         if self.labels:
-            counted = np.bincount(self.candidates[rows], minlength=len(self.labels))
+            counted = by_candidates
             for rank, at in enumerate(np.argsort(-counted, kind="stable").tolist()):
                 if counted[at]:
                     label = self.labels[at] if rank < _NAMED else _OTHERS

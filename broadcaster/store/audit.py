@@ -217,7 +217,7 @@ def _pieces(file: Any) -> Iterator[pa.Table]:
 
 
 def _compare(here: Path, derived: Path, *, without: Collection[str]) -> Iterator[str]:
-    with reading(here) as found, reading(derived) as expected:
+    with reading(derived) as expected, reading(here) as found:  # the inner one is named when a page cannot be read
         if found.metadata.num_rows != expected.metadata.num_rows:
             yield f"{here} has {found.metadata.num_rows} rows; plan and journal make {expected.metadata.num_rows}"
             return

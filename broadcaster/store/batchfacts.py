@@ -1,9 +1,10 @@
 """What the manifest says of a delivery because of the batch that settled it, as columns indexed by batch.
 
-Planned batches come first, by number; then the children of splits. Index -1 stands for "in no batch" and gives nulls.
+Planned batches come first, by number; then the children of splits, whose numbers may have gaps: each shard of a shared
+run has its own. Index -1 stands for "in no batch" and gives nulls.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,7 @@ class BatchFacts:
     EXCLUDED = _WORDS.index(Status.EXCLUDED)
     IN_DOUBT = _WORDS.index(Status.IN_DOUBT)
 
-    planned: int
+    places: "_Places"
     status: NDArray[np.int8]
     details: pa.Table
     waived: NDArray[np.bool_]
@@ -52,7 +53,8 @@ class BatchFacts:
     def of(cls, plan: Plan, facts: Facts) -> "BatchFacts":
         """Gather the columns; *facts* are whole. No object is made of a batch about which nothing special is known."""
         numbers = np.array([*range(plan.batches), *facts.children], dtype=np.int64)
-        place = _index(facts.settled.batches, plan.batches)
+        places = _Places(plan.batches, facts.children)
+        place = places.of(facts.settled.batches)
         settled = np.full(len(numbers), -1, dtype=np.int64)
         settled[place] = np.arange(len(place))
         known = settled >= 0
@@ -62,7 +64,7 @@ class BatchFacts:
         quiet = pa.array((status == cls.ACCEPTED) & known)  # of what was accepted there is nothing to explain
         details = _Columns(facts, pa.array(settled, mask=~known))
         unsettled = [batch for batch in {*facts.claims, *facts.attempts} if batch not in facts.settled]
-        where = _index(np.array(unsettled, dtype=np.int64), plan.batches)
+        where = places.of(np.array(unsettled, dtype=np.int64))
         rows = [_unsettled(batch, facts) for batch in unsettled]
         status[where] = [_WORDS.index(row["status"]) for row in rows]
         texts = {
@@ -79,10 +81,10 @@ class BatchFacts:
         # Nothing was tried where nothing is known.
         texts["attempts"] = pc.fill_null(texts["attempts"], 0)
         waived = np.zeros(len(numbers), dtype=bool)
-        waived[_index(np.array(sorted(facts.waived), dtype=np.int64), plan.batches)] = True
+        waived[places.of(np.array(sorted(facts.waived), dtype=np.int64))] = True
         keys = [*_keys(plan), pa.array([child.key for child in facts.children.values()], pa.string())]
         return cls(
-            planned=plan.batches,
+            places=places,
             status=status,
             details=pa.table({**texts, "idempotency_key": pa.concat_arrays(keys)}),
             waived=waived,
@@ -90,7 +92,7 @@ class BatchFacts:
 
     def index(self, batch: int) -> int:
         """Return a batch's place in the columns."""
-        return batch if batch >= 0 else self.planned - batch - 1
+        return self.places.of_one(batch)
 
     def columns(self, index: NDArray[np.int64]) -> dict[str, Any]:
         """Return every column for deliveries settled by the batches at *index* (-1: null, status 0)."""
@@ -105,6 +107,27 @@ class BatchFacts:
         for name in self.details.column_names:
             found[name] = self.details[name].combine_chunks().take(where)
         return found
+
+
+class _Places:
+    """Where which batch is in the columns; all of them are planned, or among *children*."""
+
+    def __init__(self, planned: int, children: Iterable[int]) -> None:
+        self._of_child = {child: planned + at for at, child in enumerate(children)}
+        born = np.array(list(self._of_child), dtype=np.int64)
+        order = np.argsort(born)
+        self._born, self._place = born[order], planned + order
+
+    def of(self, batches: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the places of several batches."""
+        places = batches.astype(np.int64)
+        parts = places < 0
+        places[parts] = self._place[np.searchsorted(self._born, places[parts])]
+        return places
+
+    def of_one(self, batch: int) -> int:
+        """Return the place of a batch."""
+        return batch if batch >= 0 else self._of_child[batch]
 
 
 class _Columns:
@@ -138,11 +161,6 @@ def _keys(plan: Plan) -> Iterator[pa.Array]:
     for part in plan.parts:
         with reading(part.batches_path) as file:
             yield from file.read(columns=["idempotency_key"])["idempotency_key"].chunks
-
-
-def _index(batches: NDArray[np.int64], planned: int) -> NDArray[np.int64]:
-    """Return the places of batches in the columns."""
-    return np.where(batches >= 0, batches, planned - batches - 1)
 
 
 def _put(column: pa.Array, where: NDArray[np.int64], values: list[Any]) -> pa.Array:

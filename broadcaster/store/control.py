@@ -36,13 +36,7 @@ def read_control(run_dir: RunDir) -> Control:
         if isinstance(error.__cause__, FileNotFoundError):
             return Control()
         raise
-    try:
-        return _parsed(json.loads(content if len(content) <= _LARGEST else b""))
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise StoreDamaged(
-            f"{path} cannot be read, so that nobody knows whether the run is paused; write it anew with "
-            f"'broadcaster go {run_dir.path}' or 'broadcaster pause {run_dir.path}'"
-        ) from error
+    return parse_control(content, path=path, run=run_dir.path)
 
 
 def write_control(run_dir: RunDir, control: Control) -> None:
@@ -51,8 +45,39 @@ def write_control(run_dir: RunDir, control: Control) -> None:
     Raises:
         StoreError: the disk refuses.
     """
+    write_atomically(run_dir.control, control_bytes(control))
+
+
+def control_bytes(control: Control) -> bytes:
+    """Return what ``control.json`` says of the orders that hold."""
     words = {"version": _VERSION, "switch": _words(control.switch), "rate": _words(control.rate)}
-    write_atomically(run_dir.control, json.dumps(words, ensure_ascii=False, indent=2).encode() + b"\n")
+    return json.dumps(words, ensure_ascii=False, indent=2).encode() + b"\n"
+
+
+def parse_control(content: bytes, *, path: Path | str, run: Path | str) -> Control:
+    """Read what :func:`control_bytes` wrote.
+
+    Args:
+        content: of the file.
+        path: of the file, for people.
+        run: the run, as commands name it.
+
+    Raises:
+        StoreDamaged: it is something else.
+    """
+    try:
+        return _parsed(json.loads(content if len(content) <= _LARGEST else b""))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise StoreDamaged(
+            f"{path} cannot be read, so that nobody knows whether the run is paused; write it anew with "
+            f"'broadcaster go {run}' or 'broadcaster pause {run}'"
+        ) from error
+
+
+def require_unpaused(control: Control, *, run: Path | str) -> None:
+    """Raise :class:`RunPaused` when the orders pause the run; the sentence says by whom and how it goes on."""
+    if control.paused is not None:
+        raise RunPaused(f"{paused_by(run, control.paused)}; nothing is sent before 'broadcaster go {run}'")
 
 
 def require_going(run_dir: RunDir) -> Control:
@@ -63,14 +88,11 @@ def require_going(run_dir: RunDir) -> Control:
         StoreError: nobody knows whether it is.
     """
     control = read_control(run_dir)
-    if control.paused is not None:
-        raise RunPaused(
-            f"{paused_by(run_dir.path, control.paused)}; nothing is sent before 'broadcaster go {run_dir.path}'"
-        )
+    require_unpaused(control, run=run_dir.path)
     return control
 
 
-def paused_by(path: Path, order: Order) -> str:
+def paused_by(path: Path | str, order: Order) -> str:
     """Say who paused a run and when."""
     return f"{path} is paused by {order.who} since {order.since(now_us=wall_us())}"
 

@@ -42,7 +42,7 @@ class Settled:
 
 
 @contextmanager
-def journal_errors(path: Path) -> Iterator[None]:
+def journal_errors(path: Path | str) -> Iterator[None]:
     """Turn SQLite's errors into sentences: damaged, or not writable."""
     try:
         yield

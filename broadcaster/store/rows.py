@@ -6,7 +6,8 @@ value. Opens no database.
 
 import sqlite3
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec.msgpack
 import pyarrow as pa
@@ -55,6 +56,28 @@ _CHILD = "INSERT INTO child VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _BLAME = "INSERT INTO blame VALUES (?, ?, ?, ?, ?)"
 _EVIDENCE = "INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?, ?, ?, ?)"
 _DECISION = "INSERT INTO decision (at_us, who, what, batch, note, crc) VALUES (?, ?, ?, ?, ?, ?)"
+_RELEASE = "DELETE FROM claim WHERE batch = ?"
+_META = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+_PROCESS = "INSERT INTO process (id, host, pid, boot, version, started_us) VALUES (?, ?, ?, ?, ?, ?)"
+_END = "UPDATE process SET ended_us = ?, ending = ? WHERE id = ?"
+
+KINDS = MappingProxyType(
+    {
+        "claim": _CLAIM,
+        "release": _RELEASE,
+        "outcome": _OUTCOME,
+        "answer": _ANSWER,
+        "attempt": _ATTEMPT,
+        "child": _CHILD,
+        "blame": _BLAME,
+        "evidence": _EVIDENCE,
+        "decision": _DECISION,
+        "meta": _META,
+        "process": _PROCESS,
+        "end": _END,
+    }
+)
+"""Every statement that a fact can be, by a word for it: what is kept elsewhere names it so, and never holds SQL."""
 
 
 def checksum(row: Sequence[object]) -> int:
@@ -117,7 +140,22 @@ def insert(db: sqlite3.Connection, statement: str, rows: list[Sequence[object]])
 
 def unclaiming(batch: int) -> Statement:
     """Take a batch's claim back."""
-    return "DELETE FROM claim WHERE batch = ?", [(batch,)]
+    return _RELEASE, [(batch,)]
+
+
+def owning(values: Mapping[str, str]) -> Statement:
+    """Write what the journal belongs to."""
+    return _META, list(values.items())
+
+
+def beginning(process: int, *, host: str, pid: int, boot: str | None, version: str, started_us: int) -> Statement:
+    """Write that a process begins to work; its number is known, because others write at the same time."""
+    return _PROCESS, [(process, host, pid, boot, version, started_us)]
+
+
+def ending(process: int, *, ended_us: int, how: str) -> Statement:
+    """Write how a process ended."""
+    return _END, [(ended_us, how, process)]
 
 
 def claiming(claims: Sequence[Claim], *, process: int) -> Statement:

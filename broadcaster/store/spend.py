@@ -159,6 +159,11 @@ class Spend:
             messages=max(mine.messages, theirs.messages) if mine.messages else 0,
         )
 
+    def _declare(self, minute: Minute, mine: Ceilings) -> None:
+        """Tell the runs beside this one how much the account may spend, as we know."""
+        row = self._pools(minute.db).get(self._pool, _Pool())
+        self._together(minute.db, self._pool, row, mine, minute.now)
+
     # ---- who waits --------------------------------------------------------------------------------------------------
 
     def _wish(self, db: sqlite3.Connection, messages: int, now: Now) -> None:

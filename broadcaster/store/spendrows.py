@@ -16,6 +16,8 @@ TABLE = (
     "PRIMARY KEY (address, boot, tick, pool, who)) WITHOUT ROWID"
 )
 FOREIGN = "foreign"  # in place of a process: the API says that somebody elsewhere spent it
+WHEN = "@"  # between who spent it and when, in the name of a row
+_BEFORE = "before"  # in place of the processes of an earlier start of the machine
 _FUTURE = "future"  # in place of the processes whose clock was set back
 _ADD = (
     "INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
@@ -88,6 +90,26 @@ class Minute:
         rows = [(tick * TICK_US, requests, messages) for tick, pool, requests, messages in found if pool in pools]
         rows += [(us, requests, messages) for us, pool, requests, messages in self._before_restart() if pool in pools]
         return sorted(rows)
+
+    def by_whom(self, *pools: str, foreign: bool) -> list[tuple[str, int, int, int]]:
+        """Return what was spent out of *pools*: a name for each row that it keeps, when, requests, messages.
+
+        Without *foreign* what only the API knows of is left out.
+        """
+        now = self.now
+        found = self.db.execute(
+            "SELECT tick, pool, who, requests, messages FROM spent WHERE address = ? AND boot = ? AND tick > ?",
+            (self.address, now.boot, now.ended_tick),
+        )
+        rows = [
+            (f"{who}{WHEN}{tick}", tick * TICK_US, requests, messages)
+            for tick, pool, who, requests, messages in found
+            if pool in pools and (foreign or who != FOREIGN)
+        ]
+        for us, pool, requests, messages in self._before_restart():
+            if pool in pools:
+                rows.append((f"{_BEFORE}{WHEN}{now.wall_us - now.us + us}", us, requests, messages))
+        return rows
 
     def _before_restart(self) -> list[tuple[int, str, int, int]]:
         """Return what was spent before the machine was started anew, at moments as if its clock had gone on."""

@@ -1,21 +1,16 @@
 """The journal's one writing thread.
 
-Theory of operation. Callers put *facts* into a queue, with a future each. The thread takes whatever has gathered, makes
-SQL statements with their rows of it (so that compressing costs the event loop nothing), writes it in one transaction,
-commits (``synchronous=FULL``: the commit returns after the fsync) and then resolves the futures. While one commit waits
-for the disk the next facts gather, so one fsync serves many batches. An accepting outcome, for which no message waits,
-rides with the next fact that somebody does wait for, or goes by itself a moment later. A caller that awaits its future
-gets both durability and back-pressure. When a write fails, that future and all later ones carry the
-:class:`StoreError`: nobody can go on after a fact was not written.
+Theory of operation. Facts become SQL statements with their rows in the thread (so that compressing costs the event loop
+nothing) and are written in one transaction for all that have gathered (:mod:`broadcaster.store.committing`). The commit
+(``synchronous=FULL``) returns after the fsync, so one fsync serves many batches. An accepting outcome, for which no
+message waits, may ride with others.
 """
 
 import asyncio
 import os
-import queue
 import socket
 import sqlite3
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -25,6 +20,7 @@ from typing import Self
 from broadcaster.clock import boot_id, wall_us
 from broadcaster.core.values import Attempt, Blame, Child, Claim, Decided, Evidence, Outcome
 from broadcaster.errors import StoreDamaged, StoreError
+from broadcaster.store.committing import GroupCommit
 from broadcaster.store.files import replacing
 from broadcaster.store.journal import check_version, journal_errors
 from broadcaster.store.rows import (
@@ -38,6 +34,7 @@ from broadcaster.store.rows import (
     gathered,
     insert,
     noting,
+    owning,
     proving,
     settling,
     unclaiming,
@@ -46,7 +43,7 @@ from broadcaster.store.rows import (
 _STATEMENTS = 512  # kept compiled: an insert of one row, of two, …
 _CHECKED_AT_ONCE = 64 << 20  # bytes; a tenth of a second
 _RIDE_S = 0.002  # an outcome waits so long for claims to share its commit; nobody's message waits for it
-_Fact = tuple[Callable[[], Sequence[Statement]], asyncio.Future[None]]
+_Fact = Callable[[], Sequence[Statement]]  # made into statements in the thread
 
 
 class JournalWriter:
@@ -58,22 +55,15 @@ class JournalWriter:
     def __init__(self, path: Path, *, version: str) -> None:
         self._path = path
         self._version = version
-        self._facts: queue.SimpleQueue[list[_Fact] | None] = queue.SimpleQueue()
-        self._riding: list[_Fact] = []
-        self._departure: asyncio.TimerHandle | None = None
-        self._failure: StoreError | None = None
-        self._closed = False
         self.before_parts: Callable[[], None] | None = None
         """Called once, in a thread, before parts of batches are written down: they have keys that the plan has not."""
-        self._loop = asyncio.get_running_loop()
         self._db = self._open()
         self._process = self._begin_process()
-        self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
-        self._thread.start()
+        self._line = GroupCommit(self._write, name="journal", where=str(path), ride_s=_RIDE_S)
 
     def _open(self) -> sqlite3.Connection:
         if not self._path.exists():
-            _create(self._path)
+            create_journal(self._path)
         with journal_errors(self._path):
             db = sqlite3.connect(
                 self._path, isolation_level=None, check_same_thread=False, timeout=30, cached_statements=_STATEMENTS
@@ -101,51 +91,23 @@ class JournalWriter:
 
     def close(self, *, ending: str) -> None:
         """Write what is waiting, note how the process ended, close the file. Facts that come later are refused."""
-        self._closed = True
-        self._set_off()
-        self._facts.put(None)
-        self._thread.join()
+        self._line.close()
         try:
             with journal_errors(self._path):
                 self._db.execute(
                     "UPDATE process SET ended_us = ?, ending = ? WHERE id = ?", (wall_us(), ending, self._process)
                 )
         except StoreError:
-            if self._failure is None:  # else the first failure is the one worth telling
+            if self._line.failure is None:  # else the first failure is the one worth telling
                 raise
         finally:
             self._db.close()
 
     # ---- the thread -------------------------------------------------------------------------------------------------
 
-    def _write(self) -> None:
-        ended = False
-        while not ended:
-            first = self._facts.get()
-            group: list[_Fact] = []
-            while True:
-                if first is None:
-                    ended = True
-                    break
-                group += first
-                try:
-                    first = self._facts.get_nowait()
-                except queue.Empty:
-                    break
-            if group:
-                self._commit(group)
-
-    def _commit(self, group: list[_Fact]) -> None:
-        if self._failure is None:
-            try:
-                with journal_errors(self._path):
-                    self._transact([statement for make, _ in group for statement in make()])
-            except StoreError as error:
-                self._failure = error
-            except Exception as error:  # noqa: BLE001 - a thread that ends in silence would leave all callers waiting
-                self._failure = StoreError(f"{self._path}: a fact cannot be written ({error})")
-        waiting = [future for _, future in group]
-        self._loop.call_soon_threadsafe(_resolve, waiting, self._failure)
+    def _write(self, facts: Sequence[_Fact]) -> None:
+        with journal_errors(self._path):
+            self._transact([statement for make in facts for statement in make()])
 
     def _transact(self, statements: list[Statement]) -> None:
         self._db.execute("BEGIN IMMEDIATE")
@@ -158,30 +120,14 @@ class JournalWriter:
                 self._db.execute("ROLLBACK")
             raise
 
-    async def _record(self, make: Callable[[], Sequence[Statement]], *, may_ride: bool = False) -> None:
-        if self._closed:  # nobody would write it, and its caller would wait for ever
-            raise StoreError(f"{self._path}: the journal is closed")
-        future: asyncio.Future[None] = self._loop.create_future()
-        self._riding.append((make, future))
-        if not may_ride:
-            self._set_off()
-        elif self._departure is None:
-            self._departure = self._loop.call_later(_RIDE_S, self._set_off)
-        await future  # a cancelled caller cancels its waiting, not the write: the fact is on its way to the disk
-
-    def _set_off(self) -> None:
-        if self._departure is not None:
-            self._departure.cancel()
-            self._departure = None
-        if self._riding:
-            self._facts.put(self._riding)
-            self._riding = []
+    async def _record(self, make: _Fact, *, may_ride: bool = False) -> None:
+        await self._line.record(make, may_ride=may_ride)
 
     # ---- the port ---------------------------------------------------------------------------------------------------
 
     async def put_meta(self, **values: str) -> None:
         """Write what the journal belongs to; durable when it returns."""
-        await self._record(lambda: [("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(values.items()))])
+        await self._record(lambda: [owning(values)])
 
     async def claim(self, claims: Sequence[Claim]) -> None:
         """Write claims, replacing earlier ones of the same batch; durable when it returns."""
@@ -221,13 +167,25 @@ def _settled(outcomes: Sequence[Outcome]) -> list[Statement]:
     return [statement for outcome in outcomes for statement in settling(outcome)]
 
 
-def _create(path: Path) -> None:
-    """Make an empty journal. It gets its name when it is whole, so that no crash leaves a file that is none yet."""
+def create_journal(path: Path, groups: Iterable[Iterable[Statement]] = ()) -> None:
+    """Make a journal that holds *groups* of facts, in order; without any it is empty.
+
+    It gets its name when it is whole, so that no crash leaves a file that is none yet.
+
+    Raises:
+        StoreError: when the disk refuses.
+        StoreDamaged: the facts contradict each other.
+    """
     with replacing(path) as temporary, journal_errors(path):
         temporary.unlink(missing_ok=True)  # what a crash left
         with closing(sqlite3.connect(temporary, isolation_level=None)) as db:
             db.execute("PRAGMA journal_mode = OFF")  # no second file; half a one is thrown away anyway
             db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+            db.execute("BEGIN")
+            for group in groups:
+                for statement, rows in gathered(group).items():
+                    insert(db, statement, rows)
+            db.execute("COMMIT")
             # Here and not in the file that counts: a switch that broke off there would leave a rollback journal, and
             # no reader, who may not roll back, could ever open the file again.
             db.execute("PRAGMA journal_mode = WAL")
@@ -245,13 +203,3 @@ def _ready(path: Path, db: sqlite3.Connection) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA fullfsync = 1")  # macOS: fsync alone does not reach the disk there
-
-
-def _resolve(waiting: list[asyncio.Future[None]], failure: StoreError | None) -> None:
-    for future in waiting:
-        if future.cancelled():
-            continue
-        if failure is None:
-            future.set_result(None)
-        else:
-            future.set_exception(failure)

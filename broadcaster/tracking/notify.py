@@ -35,7 +35,7 @@ def notice(
     *,
     campaign: str,
     mode: str,
-    run_dir: Path,
+    run_dir: Path | str,
     code: ExitCode,
     at: str,
     counts: Tally | None = None,
@@ -46,7 +46,7 @@ def notice(
     Args:
         campaign: of the run.
         mode: of the run.
-        run_dir: its directory; its name is told, and the directory as it was given in what to do.
+        run_dir: its directory, or address; its name is told, and the directory as it was given in what to do.
         code: what the command exits with.
         at: when it ended, in ISO format.
         counts: deliveries by status; ``None`` where the journal could not be read.
@@ -59,7 +59,7 @@ def notice(
         "at": at,
         "campaign": campaign,
         "mode": mode,
-        "run": run_dir.name,
+        "run": Path(run_dir).name,
         "exit_code": int(code),
         "complete": counts is not None and not (counts.pending or counts.in_doubt),
         "deliveries": asdict(counts) if counts is not None else None,

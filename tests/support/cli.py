@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from support.simulator import Simulator
 
@@ -148,10 +148,28 @@ class Launcher(Protocol):
         """Run ``support.broken`` with *arguments* as *cli* would, to its end."""
 
 
+class Process(Protocol):
+    """A process, in the words of :class:`subprocess.Popen`; what it says is text."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | Any: ...
+    @property
+    def stdout(self) -> IO[str] | None: ...
+    @property
+    def stderr(self) -> IO[str] | None: ...
+    def poll(self) -> int | None: ...
+    def kill(self) -> None: ...
+    def send_signal(self, number: int, /) -> None: ...
+    def wait(self, timeout: float) -> int: ...
+    def communicate(self, typed: str | None = None, /, timeout: float | None = None) -> tuple[str, str]: ...
+
+
 class Running:
     """A command that was started."""
 
-    def __init__(self, process: "subprocess.Popen[str]", cli: Cli, key: str) -> None:
+    def __init__(self, process: Process, cli: Cli, key: str) -> None:
         self.process = process
         self._cli = cli
         self._key = key

@@ -1,7 +1,7 @@
 """Simulators that need not start from nothing: a server has imported them, and forks one for each test.
 
 Importing is nearly all of what a start costs, and hundreds of tests want one. Each is a process of its own all the
-same: it can be stopped and killed, and it leaves nothing but its files.
+same: it can be stopped and killed, and it leaves nothing but its files. (What else is forked: :mod:`support.forks`.)
 """
 
 import atexit
@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -70,23 +70,23 @@ class Forked:
 
 
 class Server:
-    """The process that forks; it ends with ours."""
+    """The process that forks; it ends with ours. It is a *module* whose main part calls :func:`serve`."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = "support.forked") -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SENT_")}
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "support.forked", str(theirs.fileno())],
+                [sys.executable, "-m", module, str(theirs.fileno())],
                 env={**environment, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
                 pass_fds=[theirs.fileno()],
             )
 
-    def start(self, arguments: Sequence[str], *, environment: Mapping[str, str], stderr: int) -> Forked:
-        """Start a simulator."""
+    def start(self, arguments: Sequence[str], *, environment: Mapping[str, str], stderr: int, **more: str) -> Forked:
+        """Start a process; *more* is what its module wants to know besides."""
         theirs_in, stdin = os.pipe()
         stdout, theirs_out = os.pipe()
-        order = {"arguments": list(arguments), "environment": dict(environment)}
+        order = {"arguments": list(arguments), "environment": dict(environment), **more}
         socket.send_fds(self._socket, [json.dumps(order).encode()], [theirs_in, theirs_out, stderr])
         pid = int(self._socket.recv(_LARGEST_ORDER))
         os.close(theirs_in)
@@ -94,8 +94,15 @@ class Server:
         return Forked(self, pid, stdin, stdout)
 
     def reap(self, pid: int) -> int:
-        """Return the exit code of a simulator that has ended."""
-        self._socket.send(json.dumps({"reap": pid}).encode())
+        """Return the exit code of a process that has ended."""
+        return self._ask({"reap": pid})
+
+    def pauses(self, pid: int) -> bool:
+        """Wait for a process to be stopped, or to end; return whether it is stopped."""
+        return self._ask({"pause": pid}) == os.CLD_STOPPED
+
+    def _ask(self, order: Mapping[str, int]) -> int:
+        self._socket.send(json.dumps(order).encode())
         return int(self._socket.recv(_LARGEST_ORDER))
 
     def close(self) -> None:
@@ -114,9 +121,9 @@ def server() -> Server | None:
     return started
 
 
-def serve(orders: socket.socket) -> None:
-    """Fork for every order, or tell how a child ended."""
-    for name in _IMPORTED:
+def serve(orders: socket.socket, *, imported: Sequence[str], become: Callable[..., NoReturn]) -> None:
+    """Fork for every order, or tell how a child ended, or that it is stopped."""
+    for name in imported:
         import_module(name)
     gc.collect()
     gc.freeze()  # no child looks through what all of them share
@@ -129,10 +136,14 @@ def serve(orders: socket.socket) -> None:
             _, status = os.waitpid(order["reap"], 0)
             orders.send(str(os.waitstatus_to_exitcode(status)).encode())
             continue
+        if "pause" in order:
+            seen = os.waitid(os.P_PID, order["pause"], os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            orders.send(str(seen.si_code if seen is not None else 0).encode())
+            continue
         pid = os.fork()
         if not pid:
             orders.close()
-            _become(descriptors, **order)
+            become(descriptors, **order)
         for descriptor in descriptors:
             os.close(descriptor)
         orders.send(str(pid).encode())
@@ -156,4 +167,4 @@ def _become(descriptors: Sequence[int], *, arguments: Sequence[str], environment
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(socket.socket(fileno=int(sys.argv[1])), imported=_IMPORTED, become=_become)

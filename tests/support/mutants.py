@@ -12,6 +12,7 @@ invariants I1 to I7 are:
 - I7 the plan is never made again.
 """
 
+import asyncio
 import csv
 import os
 import uuid
@@ -57,7 +58,8 @@ def _no_claim(_: Function) -> Function:
 def _claim_late(original: Function) -> Function:
     async def claim(journal: Any, claims: Any) -> None:
         """Write it once the request is on its way."""
-        journal._loop.call_later(0.5, lambda: journal._loop.create_task(original(journal, claims)))
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.5, lambda: loop.create_task(original(journal, claims)))
 
     return claim
 

@@ -179,6 +179,10 @@ class Simulator:
         """Return the request log, in order of receipt. ``status`` is ``None`` where no answer left."""
         return self._rows("SELECT * FROM request ORDER BY n")
 
+    def received(self, method: str) -> int:
+        """Return how many requests of a method were received so far."""
+        return int(self._rows(f"SELECT count(*) AS n FROM request WHERE method = '{method}'")[0]["n"])
+
     def from_here(self) -> "Stretch":
         """Return a view of what is received and created from now on, for tests that share a simulator."""
         return Stretch(self, len(self.requests()), len(self.messages()))
