@@ -10,8 +10,8 @@ from broadcaster.errors import ExitCode
 
 
 @click.command(name="go")
-@options.RUN_DIR
-def command(path: Path) -> ExitCode:
+@options.ANY_RUN
+def command(path: Path | str) -> ExitCode:
     """Let a paused run go on, from another terminal.
 
     When nobody works on the run this only ends the pause: 'broadcaster resume' then sends.
@@ -19,6 +19,7 @@ def command(path: Path) -> ExitCode:
     \b
     Example:
       broadcaster go runs/spring-sale-2026
+      broadcaster go s3://my-bucket/spring-sale
     """  # noqa: D301 - \b is click's mark for "do not wrap"
     from broadcaster.cli.steering import order
 

@@ -6,9 +6,11 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from . import journal, lists, numbers, receipts, send, simulator, whole
+from . import cluster, cluster_plan, journal, lists, numbers, receipts, send, simulator, whole
 
 _BENCHMARKS: dict[str, Callable[..., Coroutine[Any, Any, list[str]]]] = {
+    "cluster": cluster.measure,
+    "cluster-plan": cluster_plan.measure,
     "journal": journal.measure,
     "lists": lists.measure,
     "numbers": numbers.measure,
@@ -17,7 +19,7 @@ _BENCHMARKS: dict[str, Callable[..., Coroutine[Any, Any, list[str]]]] = {
     "simulator": simulator.measure,
     "whole": whole.measure,
 }
-_OF_ROWS = frozenset({"journal", "lists", "whole"})  # what takes --rows
+_OF_ROWS = frozenset({"cluster", "cluster-plan", "journal", "lists", "whole"})  # what takes --rows
 
 
 def main() -> int:
@@ -25,7 +27,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("name", choices=sorted(_BENCHMARKS))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="of the list, for `lists`, `journal` and `whole`")
+    parser.add_argument("--rows", type=int, default=1_000_000, help=f"of the list, for {', '.join(sorted(_OF_ROWS))}")
     given = parser.parse_args()
     options = {"rows": given.rows} if given.name in _OF_ROWS else {}
     for line in asyncio.run(_BENCHMARKS[given.name](rounds=given.rounds, **options)):

@@ -159,7 +159,7 @@ def _settle(run: Path) -> int:
     plan = Plan.open(RunDir(run))
     chance = random.Random(_SEED)
     journal = plan.run_dir.journal
-    writer._create(journal)
+    writer.create_journal(journal)
     db = sqlite3.connect(journal, isolation_level=None)
     db.execute("BEGIN")
     db.execute("INSERT INTO process (id, host, pid, boot, version, started_us) VALUES (1, 'a', 1, 'b', 'c', 1)")

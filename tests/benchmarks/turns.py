@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-UNITS = {"peak_mb": "MB"}  # everything else is in seconds
+UNITS = {"peak_mb": "MB", "workers_mb": "MB"}  # everything else is in seconds
 
 
 async def child(module: str, *arguments: str, env: Mapping[str, str] | None = None) -> dict[str, float]:

@@ -1,8 +1,8 @@
-"""What the engine may rely on in a journal: one suite for the stand-in and for the real one."""
+"""What the engine may rely on in a journal: one suite for the stand-in and for the real ones."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -10,12 +10,15 @@ from typing import Protocol
 import pytest
 from support.memory import MemoryJournal
 
+from broadcaster.cluster.fold import fold
+from broadcaster.cluster.parts import PartsJournal, take
+from broadcaster.cluster.storage import Storage
 from broadcaster.core.values import Attempt, Blame, Child, Claim, Instant, Outcome
 from broadcaster.core.words import Executed, State
 from broadcaster.engine.ports import Journal
 from broadcaster.errors import StoreError
 from broadcaster.store.journal import JournalReader
-from broadcaster.store.writer import JournalWriter
+from broadcaster.store.writer import JournalWriter, create_journal
 
 T0 = 1_764_580_000_000_000  # a moment, in µs since 1970
 SECOND = 1_000_000
@@ -38,7 +41,7 @@ class Opened(Protocol):
 
     port: Journal
 
-    def close(self) -> None: ...
+    async def close(self) -> None: ...
     def read(self) -> Said: ...
 
 
@@ -47,7 +50,7 @@ class InMemory:
         self._journal = MemoryJournal()
         self.port: Journal = self._journal
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self._journal.close()
 
     def read(self) -> Said:
@@ -79,39 +82,75 @@ class OnDisk:
         self._open = True
         self.port: Journal = self._writer
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._open:
             self._open = False
             self._writer.close(ending="done")
 
     def read(self) -> Said:
-        with JournalReader(self._path) as reader:
-            return Said(
-                open_claims=tuple(told(claim) for claim in reader.open_claims()),
-                settled={
-                    each.batch: (each.state, each.attempts, each.settled_us, each.code, each.replayed, each.missing)
-                    for each in reader.outcomes()
-                },
-                answers=dict(reader.answers()),
-                attempts={batch: (count, code) for batch, (count, _, _, code, _) in reader.last_attempts().items()},
-                children=tuple(reader.children()),
-                blames=reader.blames(),
-            )
+        return said_in(self._path)
 
 
-@contextlib.contextmanager
-def opened(kind: str, directory: Path) -> Iterator[Opened]:
-    """Open a journal of either kind."""
-    journal: Opened = InMemory() if kind == "memory" else OnDisk(directory / "journal.sqlite")
+class InParts:
+    """Parts in a shared directory; what they say is read from the journal that they are folded into."""
+
+    def __init__(self, storage: Storage, journal: PartsJournal, scratch: Path) -> None:
+        self._storage, self._journal, self._scratch = storage, journal, scratch
+        self._open = True
+        self.port: Journal = journal
+
+    @classmethod
+    async def opened(cls, directory: Path) -> "InParts":
+        storage = Storage.open(f"file://{directory}/shared")
+        journal = PartsJournal(storage, shard=0, epoch=take(storage, 0, idle_s=0), version="test")
+        await journal.__aenter__()
+        return cls(storage, journal, directory / "journal.sqlite")
+
+    async def close(self) -> None:
+        if self._open:
+            self._open = False
+            await self._journal.__aexit__(None, None, None)
+
+    def read(self) -> Said:
+        create_journal(self._scratch, fold(self._storage, 0))
+        return said_in(self._scratch)
+
+
+def said_in(path: Path) -> Said:
+    with JournalReader(path) as reader:
+        return Said(
+            open_claims=tuple(told(claim) for claim in reader.open_claims()),
+            settled={
+                each.batch: (each.state, each.attempts, each.settled_us, each.code, each.replayed, each.missing)
+                for each in reader.outcomes()
+            },
+            answers=dict(reader.answers()),
+            attempts={batch: (count, code) for batch, (count, _, _, code, _) in reader.last_attempts().items()},
+            children=tuple(reader.children()),
+            blames=reader.blames(),
+        )
+
+
+@contextlib.asynccontextmanager
+async def opened(kind: str, directory: Path) -> AsyncIterator[Opened]:
+    """Open a journal of any kind."""
+    journal: Opened
+    match kind:
+        case "memory":
+            journal = InMemory()
+        case "disk":
+            journal = OnDisk(directory / "journal.sqlite")
+        case _:
+            journal = await InParts.opened(directory)
     try:
         yield journal
     finally:
-        journal.close()
+        await journal.close()
 
 
-@pytest.fixture(params=["memory", "disk"])
+@pytest.fixture(params=["memory", "disk", "parts"])
 async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opened]:
-    with opened(request.param, tmp_path) as found:
+    async with opened(request.param, tmp_path) as found:
         yield found
 
 
@@ -265,7 +304,7 @@ async def test_a_cancelled_caller_does_not_take_its_fact_back(journal: Opened) -
 async def test_closing_writes_what_is_waiting(journal: Opened) -> None:
     waiting = asyncio.ensure_future(journal.port.claim([claim(0)]))
     await asyncio.sleep(0)
-    journal.close()
+    await journal.close()
     await waiting
 
     assert journal.read().open_claims == (told(claim(0)),)
@@ -295,7 +334,7 @@ CONTRADICTIONS: dict[str, Call] = {
 async def test_after_closing_nothing_is_taken(journal: Opened, call: Call) -> None:
     await journal.port.claim([claim(0)])
     before = journal.read()
-    journal.close()
+    await journal.close()
 
     with pytest.raises(StoreError, match="closed"):
         await call(journal.port)

@@ -34,6 +34,9 @@ FAULTS = {
     "somebody paused the run": "test_a_paused_run_that_ends_is_not_gone_on_with_before_go",
     "two runs in one directory": "test_two_runs_on_one_directory_the_second_names_the_first",
     "the same campaign from a second directory": "test_the_same_plan_from_a_second_directory_is_all_replays",
+    "a worker of a cluster dies, or hangs": "test_ctrl_c_is_for_the_driver_and_a_worker_that_is_killed_is_replaced",
+    "the scheduler of a cluster dies": "test_a_stopped_worker_is_replaced_and_woken_and_the_scheduler_is_lost",
+    "a worker cannot reach the scheduler": "test_without_an_answer_there_is_no_turn",
     "the disk is full": "test_on_a_full_disk_the_run_stops_and_with_more_room_it_ends",
 }
 

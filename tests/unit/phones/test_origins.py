@@ -54,6 +54,15 @@ def test_no_number_is_counted_twice_when_there_are_more_groups_than_are_looked_u
     assert countries(ints(14155550100, 14155550101, 16135550100)) == {"US": 3}
 
 
+def test_countries_of_a_list_do_not_depend_on_how_it_is_cut_or_ordered() -> None:
+    numbers = ints(447781123456, 14155550100, 77012345678, 447700900123, 16135550100, 79161234567, 447781123457)
+    whole = countries(numbers)
+
+    assert origins.countries_of([origins.begin(numbers[:3]), origins.begin(numbers[3:])]) == whole
+    assert origins.countries_of(map(origins.begin, np.split(numbers[::-1], len(numbers)))) == whole
+    assert list(origins.countries_of([origins.begin(numbers[::-1])]).items()) == list(whole.items())
+
+
 def test_nobody_is_nowhere() -> None:
     assert countries(ints()) == {}
     assert line_types(ints()) == ({}, 0)
