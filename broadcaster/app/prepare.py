@@ -106,7 +106,9 @@ def _runs_in(runs: Path) -> Iterator[tuple[RunDir, RunDir]]:
         yield RunDir(path.parent), RunDir(path.parent)
     for path in runs.glob(f"*/{PROFILES}"):
         for sender in planned_in(path.parent):
-            yield RunDir(path.parent), RunDir(path.parent / sender.name)
+            run = RunDir(path.parent / sender.name)
+            if run.is_planned:
+                yield RunDir(path.parent), run
 
 
 def prepare(

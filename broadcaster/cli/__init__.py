@@ -78,7 +78,7 @@ class _Commands(click.Group):
             return name, command, words
         from broadcaster.cli.eachprofile import each_of
 
-        each = each_of([str(name), *words])
+        each = each_of([str(name), *words], at_end=ctx.call_on_close)
         return (name, command, words) if each is None else (name, click.Command(name, callback=each), [])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

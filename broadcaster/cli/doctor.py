@@ -1,6 +1,7 @@
 """``broadcaster doctor``."""
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from broadcaster.errors import ExitCode
 
 if TYPE_CHECKING:
     from broadcaster.app.doctor import Finding
+    from broadcaster.job.model import Job
 
 
 @click.command(name="doctor")
@@ -25,14 +27,12 @@ def command(job_file: Path | None, *, as_json: bool) -> ExitCode:
     Example:
       broadcaster doctor jobs/spring_sale.toml
     """  # noqa: D301 - \b is click's mark for "do not wrap"
-    from broadcaster.app.doctor import State, check_api, check_disk, check_settings
-    from broadcaster.app.parts import access, run_loop
+    from broadcaster.app.doctor import State, check_disk, check_settings
+    from broadcaster.app.parts import run_loop
     from broadcaster.cli.telling import print_json
-    from broadcaster.core.words import Mode
     from broadcaster.job.load import load_job
 
     job = None if job_file is None else load_job(job_file)
-    legacy = job is not None and job.api.version == "v1"
     found: list[Finding] = []
 
     def tell(finding: "Finding") -> None:
@@ -40,17 +40,39 @@ def command(job_file: Path | None, *, as_json: bool) -> ExitCode:
         if not as_json:
             click.echo(f"{finding.check:<9} {finding.state:<8} {finding.sentence}")
 
-    async def ask() -> None:
-        with access(Mode.LIVE, os.environ, legacy=legacy) as to:
-            async for finding in check_api(to, job):
-                tell(finding)
-
-    tell(check_settings(os.environ, legacy=legacy))
-    usable = found[0].state is State.OK
-    tell(check_disk(Path("runs")))
-    if usable:
-        run_loop(ask())
+    for at, (name, environ) in enumerate(_environments(job)):
+        if name and not as_json:
+            click.echo(f"── {name} ──")
+        key = check_settings(environ, legacy=_is_legacy(job))
+        tell(key)
+        if not at:
+            tell(check_disk(Path("runs")))
+        if key.state is State.OK:
+            run_loop(_ask(job, environ, tell=tell))
     if as_json:
         rows = [{"check": each.check, "state": each.state, "sentence": each.sentence} for each in found]
         print_json({"checks": rows})
     return next((each.code for each in found if each.state is State.FAILED), ExitCode.DONE)
+
+
+def _environments(job: "Job | None") -> list[tuple[str, Mapping[str, str]]]:
+    """Return the environment of each profile by its name; without profiles this one, without a name."""
+    from broadcaster.job.profiles import environment_of, senders_of
+
+    senders = senders_of(job) if job is not None else ()
+    found = [(each.name, environment_of(each, senders, os.environ, needs_key=False)) for each in senders]
+    return [*found] or [("", os.environ)]
+
+
+def _is_legacy(job: "Job | None") -> bool:
+    return job is not None and job.api.version == "v1"
+
+
+async def _ask(job: "Job | None", environ: Mapping[str, str], *, tell: "Callable[[Finding], None]") -> None:
+    from broadcaster.app.doctor import check_api
+    from broadcaster.app.parts import access
+    from broadcaster.core.words import Mode
+
+    with access(Mode.LIVE, environ, legacy=_is_legacy(job)) as to:
+        async for finding in check_api(to, job):
+            tell(finding)

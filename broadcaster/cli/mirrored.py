@@ -7,7 +7,7 @@ what it makes (manifest, lists, report) is put there.
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import MappingProxyType
@@ -22,13 +22,22 @@ from broadcaster.cluster.mirror import fetch_manifest, mirror, publish_report, p
 from broadcaster.cluster.owner import Owner
 from broadcaster.cluster.storage import Storage
 from broadcaster.errors import BroadcasterError
+from broadcaster.store.files import write_atomically
 from broadcaster.store.manifest import clashes_if_current
 from broadcaster.store.rundir import RunDir
 
 _PUBLISH = MappingProxyType({"results": publish_results, "report": publish_report})
 
 
-def on_a_copy(command: Callable[[Path], Any], url: str, *, builds: bool, keeps: str | None, counts_shards: bool) -> Any:
+def on_a_copy(
+    command: Callable[[Path], Any],
+    url: str,
+    *,
+    builds: bool,
+    keeps: str | None,
+    counts_shards: bool,
+    wrote: Path | None = None,
+) -> Any:
     """Run *command* on a copy of the shared run at *url*, and return what it returns.
 
     Args:
@@ -37,6 +46,7 @@ def on_a_copy(command: Callable[[Path], Any], url: str, *, builds: bool, keeps: 
         builds: the command needs a manifest that is up to date.
         keeps: what the command makes and is put at *url*: ``"results"`` is everything, ``"report"`` the report alone.
         counts_shards: say how many shards are done after it.
+        wrote: a text that the command leaves besides; it is to name the address too.
 
     Raises:
         BroadcasterError: as the command, with the address in its sentence; or the address cannot be used.
@@ -44,7 +54,7 @@ def on_a_copy(command: Callable[[Path], Any], url: str, *, builds: bool, keeps: 
     storage = Storage.open(url)
     with tempfile.TemporaryDirectory(prefix="broadcaster-") as scratch:
         run_dir = RunDir(Path(scratch, "run"))
-        with told_as(storage.name, instead_of=str(run_dir.path)):
+        with told_as(storage.name, instead_of=str(run_dir.path), resumed=" --cluster tcp://HOST:PORT"):
             with busy(f"reading {storage.name} …"):
                 plan = mirror(storage, run_dir)
                 fetch_manifest(storage, run_dir)
@@ -56,6 +66,8 @@ def on_a_copy(command: Callable[[Path], Any], url: str, *, builds: bool, keeps: 
                 result = command(run_dir.path)
                 if keeps is not None:
                     _PUBLISH[keeps](storage, run_dir)
+                if wrote is not None and wrote.is_file():
+                    write_atomically(wrote, wrote.read_bytes().replace(bytes(run_dir.path), storage.name.encode()))
             if counts_shards and census.counts:
                 words = " · ".join(f"{count:,} {stands}" for stands, count in census.counts.items() if count)
                 click.echo(f"shards     {words or 0}")
@@ -76,28 +88,35 @@ def _in_the_hands_of(senders: Sequence[Owner], run_dir: RunDir) -> Iterator[None
 
 
 @contextmanager
-def told_as(name: str, *, instead_of: str) -> Iterator[None]:
-    """Let whatever is printed, and every error, call a directory by its name."""
-    out = cast("TextIO", _Renaming(sys.stdout, instead_of, name))
-    err = cast("TextIO", _Renaming(sys.stderr, instead_of, name))
+def told_as(name: str, *, instead_of: str, resumed: str = "") -> Iterator[None]:
+    """Let whatever is printed, and every error, call a directory by its name; *resumed* is what ``resume`` needs."""
+    words = {f"broadcaster resume {instead_of}": f"broadcaster resume {name}{resumed}", instead_of: name}
+    out = cast("TextIO", _Renaming(sys.stdout, words))
+    err = cast("TextIO", _Renaming(sys.stderr, words))
     with redirect_stdout(out), redirect_stderr(err):
         try:
             yield
         except BroadcasterError as error:
-            error.args = (error.sentence.replace(instead_of, name), *error.args[1:])
+            error.args = (_renamed(error.sentence, words), *error.args[1:])
             raise
 
 
-class _Renaming:
-    """A stream that calls a directory by another name. Names come in one piece: nobody writes half a path."""
+def _renamed(text: str, words: Mapping[str, str]) -> str:
+    for before, after in words.items():
+        text = text.replace(before, after)
+    return text
 
-    def __init__(self, stream: TextIO, before: str, after: str) -> None:
+
+class _Renaming:
+    """A stream that says some words in another way. Words come in one piece: nobody writes half a path."""
+
+    def __init__(self, stream: TextIO, words: Mapping[str, str]) -> None:
         self._stream = stream
-        self._before, self._after = before, after
+        self._words = words
 
     def write(self, text: str) -> int:
         """Write *text* with the other name in it; the count is that of *text*."""
-        self._stream.write(text.replace(self._before, self._after))
+        self._stream.write(_renamed(text, self._words))
         return len(text)
 
     def __getattr__(self, name: str) -> Any:

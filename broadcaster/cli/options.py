@@ -156,6 +156,7 @@ def run_dir_or_url(
                 builds=builds,
                 keeps=keeps,
                 counts_shards=counts_shards and not given.get("as_json"),
+                wrote=given.get("out"),
             )
 
         return ANY_RUN(anywhere)

@@ -20,7 +20,7 @@ from broadcaster.app.conclude import conclude
 from broadcaster.app.prepare import Ask, Prepared, locate, prepare, unplan
 from broadcaster.cli.beside import Errand, gravest, side_by_side
 from broadcaster.cli.confirming import agreed_to, require_answer
-from broadcaster.cli.eachprofile import child_of, has_begun, join
+from broadcaster.cli.eachprofile import child_of, has_begun, join, tell_whole
 from broadcaster.cli.freezing import preview_of
 from broadcaster.cli.options import shared_at
 from broadcaster.cli.screen import busy, show_plan
@@ -29,6 +29,7 @@ from broadcaster.core.words import Mode
 from broadcaster.errors import ConfigError, CountUnexpected, ExitCode, ListUnusable
 from broadcaster.job.model import Job
 from broadcaster.job.profiles import Sender, environment_of, job_of, senders_of
+from broadcaster.job.settings import load_settings
 from broadcaster.planning.left import has_work
 from broadcaster.planning.preview import Preview
 from broadcaster.planning.share import Share
@@ -67,7 +68,8 @@ def run_profiles(job: Job, ask: Ask, manner: Manner, *, dry_run: bool) -> ExitCo
     if not all(child_of(run_dir.path, sender).is_planned for sender in senders):
         require_answer(yes=manner.yes)
     if ask.mode is not Mode.SIMULATED:
-        _environments(senders)  # no key, no plan: better now than after the confirmation
+        for sender in senders:
+            _environment(sender, senders, ask.mode)  # no key, no plan: better now than after the confirmation
     run_dir.create()
     with run_dir.locked():
         write_senders(run_dir.path, senders)
@@ -102,17 +104,24 @@ def resume_profiles(path: Path, manner: Manner, *, expect_recipients: int | None
     """Go on with the runs in *path*; return how it ended."""
     run_dir = RunDir(path)
     with run_dir.locked():
-        plans = [Plan.open(child_of(path, each)) for each in planned_in(path)]
+        children = [child_of(path, each) for each in planned_in(path)]
+        plans = [Plan.open(child) for child in children if child.is_planned]
         _require_count(sum(plan.recipients for plan in plans), expect_recipients)
         people = sum(plan.recipients for plan in plans)
         if not plans:
-            run_dir.require_planned()
-        if not any(map(has_begun, plans)) and not agreed_to(
-            people, plan=plans[0], more=f"for {len(plans)} profiles", yes=manner.yes
+            (children[0] if children else run_dir).require_planned()
+        if (
+            people
+            and not any(map(has_begun, plans))
+            and not agreed_to(people, plan=plans[0], more=_for(len(plans)), yes=manner.yes)
         ):
             click.echo("Nothing was sent.", err=True)
             return ExitCode.STOPPED
         return _send(path, manner)
+
+
+def _for(profiles: int) -> str:
+    return f"for {profiles} {'profile' if profiles == 1 else 'profiles'}"
 
 
 def _locate(job: Job, ask: Ask) -> tuple[RunDir, str]:
@@ -192,19 +201,25 @@ def _agreed(planned: Sequence[Planned], *, yes: bool) -> bool:
     people = sum(each.prepared.plan.parts[-1].head.recipients for each in asked)
     if not people:
         return True
-    return agreed_to(people, plan=asked[0].prepared.plan, more=f"for {len(asked)} profiles", yes=yes)
+    return agreed_to(people, plan=asked[0].prepared.plan, more=_for(len(asked)), yes=yes)
 
 
 def _show(planned: Sequence[Planned], *, where: Path, as_json: bool) -> ExitCode:
+    shown = {each.sender.name: replace(each.shown, run_dir=str(where / each.sender.name)) for each in planned}
     for each in planned:
         click.echo(f"── {each.sender.name} ──", err=True)
         if not each.prepared.plan.rows:
             click.echo("no row of the list names it", err=True)
             continue
-        shown = replace(each.shown, run_dir=str(where / each.sender.name))
-        show_plan(shown, chosen=each.prepared.chosen, already_planned=each.prepared.already_planned)
+        if not each.shown.recipients:
+            reasons = ", ".join(
+                f"{count:,} {reason.replace('_', ' ')}" for reason, count in each.prepared.plan.excluded.items()
+            )
+            click.echo(f"nobody: of {each.prepared.plan.rows:,} rows {reasons}", err=True)
+            continue
+        show_plan(shown[each.sender.name], chosen=each.prepared.chosen, already_planned=each.prepared.already_planned)
     if as_json:
-        print_json({"profiles": {each.sender.name: each.shown.to_dict() for each in planned}})
+        print_json({"profiles": {name: each.to_dict() for name, each in shown.items()}})
     return ExitCode.DONE
 
 
@@ -214,6 +229,8 @@ def _send(path: Path, manner: Manner) -> ExitCode:
     errands = []
     for sender in senders:
         child = child_of(path, sender)
+        if child.purged.exists():
+            continue
         plan = Plan.open(child)
         if shared_at(child.path) is None and not has_work(plan):
             with child.locked():
@@ -224,16 +241,14 @@ def _send(path: Path, manner: Manner) -> ExitCode:
             Errand(
                 name=sender.name,
                 words=words,
-                environ=environment_of(sender, senders, os.environ, needs_key=plan.head.mode != Mode.SIMULATED),
+                environ=_environment(sender, senders, plan.head.mode),
             )
         )
     if not errands:
         click.echo("Everything in these runs is settled; nothing was sent.", err=True)
     codes = asyncio.run(side_by_side(errands))
     whole = join(path)
-    counts = " · ".join(f"{count:,} {status.replace('_', ' ')}" for status, count in whole["deliveries"].items())
-    click.echo(f"all profiles: {counts}", err=True)
-    click.echo(f"  {RunDir(path).manifest}", err=True)
+    tell_whole(path, whole)
     if not whole["complete"]:
         click.echo(f"To go on: broadcaster resume {shlex.quote(str(path))}", err=True)
     if manner.as_json:
@@ -243,6 +258,17 @@ def _send(path: Path, manner: Manner) -> ExitCode:
     return gravest([*codes, *settled])
 
 
-def _environments(senders: Sequence[Sender]) -> None:
-    for sender in senders:
-        environment_of(sender, senders, os.environ)
+def _environment(sender: Sender, senders: Sequence[Sender], mode: Mode | str) -> dict[str, str]:
+    """Return the environment in which a profile's run goes on.
+
+    Raises:
+        ConfigError: it has no usable key, and needs one.
+    """
+    live = mode != Mode.SIMULATED
+    environ = environment_of(sender, senders, os.environ, needs_key=live)
+    if live:
+        try:
+            load_settings(environ)
+        except ConfigError as error:
+            raise ConfigError(f"profile {sender.name}: {error.sentence}") from error
+    return environ

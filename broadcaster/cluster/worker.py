@@ -5,6 +5,7 @@ An order travels over the network, and is kept and shown by the scheduler: there
 
 import asyncio
 import os
+import socket
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +18,16 @@ from broadcaster.cluster.shard import ShardEnd, run_shard
 from broadcaster.cluster.storage import Storage
 from broadcaster.core.words import Mode
 from broadcaster.engine.stop import Stop
-from broadcaster.errors import BroadcasterError, ExitCode, RunLocked, StoppedEarly, StoreDamaged, StoreError
+from broadcaster.errors import (
+    AccountRefused,
+    BroadcasterError,
+    ConfigError,
+    ExitCode,
+    RunLocked,
+    StoppedEarly,
+    StoreDamaged,
+    StoreError,
+)
 from broadcaster.job.profiles import Sender, environment_of
 
 IDLE_S = 30.0  # an owner of another launch that gave no sign of life for so long is gone
@@ -88,7 +98,8 @@ async def send_shard(order: Order) -> Ended:
         return Ended(shard=order.shard, code=error.exit_code, why=error.sentence)
     except BroadcasterError as error:
         locked = isinstance(error, RunLocked)
-        return Ended(shard=order.shard, code=error.exit_code, why=error.sentence, locked=locked)
+        where = f"on {socket.gethostname()}: " if isinstance(error, AccountRefused | ConfigError) else ""
+        return Ended(shard=order.shard, code=error.exit_code, why=f"{where}{error.sentence}", locked=locked)
     return Ended(shard=order.shard, end=end, code=end.code, why=end.why)
 
 

@@ -1,9 +1,9 @@
 """Who is not messaged, and why: pure functions over arrays of numbers.
 
 Numbers are E.164 digits as 64-bit integers, 0 where invalid. Reasons are decided in the order of design.md §3: invalid
-number (or a row that cannot be read at all), suppressed, missing parameter, outside the filter, what is wrong with a
-profile, a channel or a time, duplicate among the survivors. So whoever is outside the filter by one row can be sent to
-by another.
+number (or a row that cannot be read at all), suppressed, nobody's profile, missing parameter, outside the filter, what
+is wrong with a channel or a time, duplicate among the survivors. So whoever is outside the filter by one row can be
+sent to by another.
 """
 
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ ELIGIBLE = 0
 _OTHERS = (
     Exclusion(Reason.SUPPRESSED, "the number is on a suppression list"),
     Exclusion(Reason.SUPPRESSED, "the list says that the number has opted out"),
+    Exclusion(Reason.UNKNOWN_PROFILE, "the row names none of the job's profiles (capitals count)"),
     Exclusion(Reason.MISSING_PARAMETER, "a column that the message needs is empty in this row"),
     Exclusion(Reason.INVALID_PARAMETER, "a value contains a line break, a tab or five spaces, which the API refuses"),
     Exclusion(Reason.FILTERED, "the row is outside the filter"),
-    Exclusion(Reason.UNKNOWN_PROFILE, "the row names none of the job's profiles"),
     Exclusion(Reason.INVALID_CHANNEL, "the row's channel is none of sms, whatsapp, rcs, mms, auto"),
     Exclusion(Reason.INVALID_TIMEZONE, "the row's time zone is no IANA name such as Europe/Berlin"),
     Exclusion(Reason.UNKNOWN_ZONE, "the number may be in several time zones, or in any: no time is known to suit"),
@@ -51,10 +51,10 @@ EXCLUSIONS: tuple[Exclusion, ...] = (
 (
     SUPPRESSED,
     OPTED_OUT,
+    NO_PROFILE,
     INCOMPLETE,
     REFUSED_VALUE,
     OUTSIDE,
-    NO_PROFILE,
     NO_CHANNEL,
     INVALID_TIMEZONE,
     UNKNOWN_ZONE,
@@ -137,13 +137,13 @@ def exclude_alone(
     codes = faults.copy()
     codes[(codes == ELIGIBLE) & is_in(numbers, suppressed)] = SUPPRESSED
     codes[(codes == ELIGIBLE) & is_in(numbers, opted_out)] = OPTED_OUT
+    if whose is not None:
+        codes[whose == OTHERS] = OUTSIDE  # of rows that another plan has nothing is said here, and nothing compared
+        codes[(codes == ELIGIBLE) & (whose == NOBODYS)] = NO_PROFILE
     codes[(codes == ELIGIBLE) & (completeness == MISSING)] = INCOMPLETE
     codes[(codes == ELIGIBLE) & (completeness == UNSENDABLE)] = REFUSED_VALUE
     if outside is not None:
         codes[(codes == ELIGIBLE) & outside] = OUTSIDE
-    if whose is not None:
-        codes[whose == OTHERS] = OUTSIDE  # of rows that another plan has nothing is said here, and nothing compared
-        codes[(codes == ELIGIBLE) & (whose == NOBODYS)] = NO_PROFILE
     if channels is not None:
         codes[(codes == ELIGIBLE) & (channels < 0)] = NO_CHANNEL
     if slots is not None:

@@ -4,6 +4,7 @@ Each run in it is complete without it; what is here is only put together.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,7 @@ import pyarrow as pa
 from broadcaster.errors import BelongsToAnother
 from broadcaster.job.profiles import Sender
 from broadcaster.store.exports import write_summary
-from broadcaster.store.files import replacing, write_atomically
+from broadcaster.store.files import disk_errors, replacing, write_atomically
 from broadcaster.store.parquet import reading, record_batches, writing
 from broadcaster.store.rundir import RunDir
 
@@ -67,18 +68,19 @@ def read_senders(path: Path) -> tuple[Sender, ...]:
 
 
 def planned_in(path: Path) -> tuple[Sender, ...]:
-    """Return for whom there are plans in *path*, which may be no directory for several profiles.
+    """Return for whom there are runs in *path*, also purged ones; it may be no directory for several profiles.
 
     Raises:
         BelongsToAnother: as :func:`read_senders`.
     """
     if not is_joint(path):
         return ()
-    return tuple(each for each in read_senders(path) if RunDir(path / each.name).is_planned)
+    runs = {each: RunDir(path / each.name) for each in read_senders(path)}
+    return tuple(each for each, run in runs.items() if run.is_planned or run.purged.exists())
 
 
 def join_manifests(path: Path, names: Iterable[str]) -> None:
-    """Put the manifests of the runs *names* into one, with a column ``profile`` in front.
+    """Put the manifests of the runs *names* into one, with a column ``profile`` in front; of none there is none.
 
     Raises:
         StoreDamaged: one cannot be read.
@@ -87,6 +89,8 @@ def join_manifests(path: Path, names: Iterable[str]) -> None:
     manifests = {name: RunDir(path / name).manifest for name in names}
     manifests = {name: manifest for name, manifest in manifests.items() if manifest.exists()}
     if not manifests:
+        with disk_errors(RunDir(path).manifest):
+            RunDir(path).manifest.unlink(missing_ok=True)
         return
     with reading(next(iter(manifests.values()))) as first:
         schema = pa.schema([("profile", pa.dictionary(pa.int32(), pa.string())), *first.schema_arrow.remove_metadata()])
@@ -105,15 +109,19 @@ def join_summaries(path: Path, summaries: Mapping[str, Mapping[str, Any]]) -> di
     Raises:
         StoreError: the disk refuses.
     """
-    deliveries: dict[str, int] = {}
-    for summary in summaries.values():
-        for status, count in summary["deliveries"].items():
-            deliveries[status] = deliveries.get(status, 0) + count
     whole = {
         "run_dir": str(path),
         "complete": all(summary["complete"] for summary in summaries.values()),
-        "deliveries": deliveries,
+        "deliveries": sums(summaries.values()),
         "profiles": summaries,
     }
     write_summary(RunDir(path).summary, whole)
     return whole
+
+
+def sums(summaries: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Return how many deliveries of all runs have which status."""
+    found: Counter[str] = Counter()
+    for summary in summaries:
+        found.update(summary["deliveries"])
+    return dict(found)

@@ -143,6 +143,12 @@ def test_when_the_command_is_killed_its_runs_drain_and_are_gone_on_with_alone_or
 def test_nothing_is_sent_where_a_key_is_missing_or_the_whole_is_not_as_expected(cli: Cli, sim: Simulator) -> None:
     listed(cli, 2, 2)
     job(cli, OWN_KEYS, max_messages=3)
+    looked = cli("doctor", "job.toml", env={"ACME_KEY": ""})
+    assert (looked.code, looked.stdout.count("key       failed"), looked.stdout.count("account   ok")) == (2, 1, 1)
+    job(cli, {**OWN_KEYS, "third": {"id": ACME}})
+    third = cli("run", "job.toml", "--yes", env={"SENT_DM_API_KEY": ""})
+    assert (third.code, "profile third: there is no API key" in third.stderr) == (2, True)
+    job(cli, OWN_KEYS, max_messages=3)
     missing = cli("run", "job.toml", "--yes", env={"ACME_KEY": ""})
     assert (missing.code, missing.stdout) == (2, "")
     assert "there is no API key for profile acme: set ACME_KEY, or ACME_KEY_FILE" in missing.stderr
@@ -207,8 +213,17 @@ def test_a_plan_and_a_rehearsal_need_no_key(cli: Cli) -> None:
     assert simulated.code == 0, simulated.stderr
     assert simulated.json["deliveries"]["accepted"] == 4
     assert "── nobody ──\nno row of the list names it" in simulated.stderr
-    dry = cli("run", "job.toml", "--dry-run", "--date", "2026-11-21")
-    assert dry.code == 0, dry.stderr
+    dry = cli("run", "job.toml", "--dry-run", "--json")
+    assert dry.json["profiles"]["acme"]["run_dir"] == f"{RUN}/acme"
+
+    place = f"{RUN}.simulated"
+    table = cli("report", place, "--format", "json")
+    assert (table.code, "has a report for each profile" in table.stderr) == (2, True)
+    assert cli("purge", f"{place}/acme", "--yes").code == 0
+    assert Counter(row["to"] is None for row in cli.manifest(place)) == {True: 3, False: 1}  # nobody of acme is named
+    assert cli("purge", f"{place}/zenith", "--yes").code == 0
+    told = cli("status", place)
+    assert (told.code, told.stdout.count("complete, purged at")) == (0, 2)
 
 
 def test_the_gravest_end_is_that_of_all_and_the_next_day_goes_on_with_it(cli: Cli, sim: Simulator) -> None:
