@@ -6,7 +6,6 @@ dask.dataframe, from worker to worker and over their disks, so that neither a wo
 What a cluster cannot do, or cannot do there, is planned on this machine instead, and somebody is told why.
 """
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,15 +23,13 @@ from broadcaster.cluster.frames import Layout, empty
 from broadcaster.cluster.pieces import why_alone
 from broadcaster.cluster.planfiles import write_part
 from broadcaster.cluster.planner import AloneError, Planner
-from broadcaster.cluster.where import Where
+from broadcaster.cluster.where import CONNECT_S, WORKERS_S, Where, silence_dask, without_workers
 from broadcaster.errors import ConfigError, StoppedEarly
 from broadcaster.planning.followup import Known
 from broadcaster.planning.pipeline import Audience, Built, Wording, build_part
 from broadcaster.planning.timing import Timing
 from broadcaster.store.rundir import RunDir
 
-_CONNECT_S = 10.0
-_WORKERS_S = 60.0  # for the first worker to appear
 _UNDER_WAY = 4  # row groups of each table that are made while one is written
 
 
@@ -112,17 +109,16 @@ def planning_on(where: Where, *, say: Callable[[str], None]) -> Iterator[Callabl
     if where.address is None:
         yield build_part
         return
-    for name in [each for each in logging.root.manager.loggerDict if each.split(".")[0] == "distributed"]:
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong we say ourselves, in a sentence
+    silence_dask()
     try:
-        attached: Any = Client(where.address, timeout=_CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]  # Dask's
+        attached: Any = Client(where.address, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]  # Dask's
     except OSError:
         raise ConfigError(f"no Dask scheduler answers at {where}; start one with 'dask scheduler'") from None
     with attached as client:
         try:
-            client.wait_for_workers(1, timeout=_WORKERS_S)
+            client.wait_for_workers(1, timeout=WORKERS_S)
         except TimeoutError:
-            raise StoppedEarly("the cluster has no workers; nothing was sent. Start some with 'dask worker'") from None
+            raise without_workers() from None
         yield partial(build_part_on_cluster, client, say=say)
 
 

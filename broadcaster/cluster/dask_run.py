@@ -9,7 +9,6 @@ any more.
 
 import asyncio
 import contextlib
-import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from broadcaster.cluster.looks import Pace, news
 from broadcaster.cluster.own import own_cluster
 from broadcaster.cluster.reins import Wanted
 from broadcaster.cluster.spending import Books
-from broadcaster.cluster.where import Where
+from broadcaster.cluster.where import CONNECT_S, WORKERS_S, Where, silence_dask, without_workers
 from broadcaster.cluster.worker import IDLE_S, Ended, Order, send_shard
 from broadcaster.engine.ports import Observe
 from broadcaster.engine.stop import Stop
@@ -41,8 +40,6 @@ from broadcaster.errors import (
 )
 
 _RETRIES = 5  # of a shard whose storage fails
-_CONNECT_S = 10.0
-_WORKERS_S = 60.0  # for the first worker to appear
 _LOOK_S = 0.5
 _ANSWER_S = 2.0
 _LOST_S = 30.0  # without a word of the scheduler
@@ -243,12 +240,11 @@ async def connected(where: Where, *, stop: Stop) -> AsyncIterator[Client]:
         ConfigError: nobody answers at its address, or its processes do not start.
         StoppedEarly: *stop* was asked to drain before it was there.
     """
-    for name in [each for each in logging.root.manager.loggerDict if each.split(".")[0] == "distributed"]:
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong we say ourselves, in a sentence
+    silence_dask()
     async with contextlib.AsyncExitStack() as stack:
         address = where.address or await stack.enter_async_context(own_cluster(where.workers, stop=stop))
         try:
-            client = await stack.enter_async_context(Client(address, asynchronous=True, timeout=_CONNECT_S))  # type: ignore[no-untyped-call]  # Dask's
+            client = await stack.enter_async_context(Client(address, asynchronous=True, timeout=CONNECT_S))  # type: ignore[no-untyped-call]  # Dask's
         except OSError:
             raise ConfigError(
                 f"no Dask scheduler answers at {where}; start one with 'dask scheduler', or send with --cluster local:4"
@@ -262,12 +258,12 @@ async def workers_of(client: Client) -> int:
     Raises:
         StoppedEarly: it has none.
     """
-    ready: Any = client.wait_for_workers(1, timeout=_WORKERS_S)  # type: ignore[func-returns-value]  # awaitable here
+    ready: Any = client.wait_for_workers(1, timeout=WORKERS_S)  # type: ignore[func-returns-value]  # awaitable here
     found: Any = client.nthreads
     try:
         await ready
     except TimeoutError:
-        raise StoppedEarly("the cluster has no workers; nothing was sent. Start some with 'dask worker'") from None
+        raise without_workers() from None
     return len(await found())
 
 

@@ -1,9 +1,17 @@
-"""Which cluster a run is sent on: one that is there, by its scheduler's address, or worker processes of our own."""
+"""Which cluster a run is planned and sent on, and how long it is waited for.
+
+One that is there, by its scheduler's address, or worker processes of our own. It must not import Dask: what is asked
+for is looked at before it is known to be installed.
+"""
 
 import importlib.util
+import logging
 from dataclasses import dataclass
 
-from broadcaster.errors import ConfigError
+from broadcaster.errors import ConfigError, StoppedEarly
+
+CONNECT_S = 10.0
+WORKERS_S = 60.0  # for the first worker to appear
 
 _KINDS = ("tcp://", "tls://")
 _LOCAL = "local:"
@@ -42,3 +50,14 @@ def require_dask() -> None:
     """Raise :class:`ConfigError` where Dask is not installed."""
     if any(importlib.util.find_spec(name) is None for name in ("dask", "distributed")):
         raise ConfigError("--cluster needs another package (dask); install it with pip install 'broadcaster[cluster]'")
+
+
+def silence_dask() -> None:
+    """Let Dask log nothing: what goes wrong we say ourselves, in a sentence."""
+    for name in [each for each in logging.root.manager.loggerDict if each.split(".")[0] == "distributed"]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def without_workers() -> StoppedEarly:
+    """Return why nothing goes on where no worker has appeared."""
+    return StoppedEarly("the cluster has no workers; nothing was sent. Start some with 'dask worker'")

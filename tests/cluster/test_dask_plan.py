@@ -338,7 +338,7 @@ def test_worker_processes_of_this_machine_are_not_started_for_planning() -> None
 
 
 def test_an_address_where_nobody_answers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_plan, "_CONNECT_S", 0.1)
+    monkeypatch.setattr(dask_plan, "CONNECT_S", 0.1)
 
     with (
         pytest.raises(ConfigError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9;"),

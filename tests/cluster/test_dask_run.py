@@ -361,7 +361,7 @@ def test_without_dask_a_cluster_is_refused_with_what_to_install(monkeypatch: pyt
 
 
 async def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("broadcaster.cluster.dask_run._CONNECT_S", 0.2)
+    monkeypatch.setattr("broadcaster.cluster.dask_run.CONNECT_S", 0.2)
     with pytest.raises(ConfigError, match=re.escape("no Dask scheduler answers at tcp://127.0.0.1:9")):
         async with connected(Where(address="tcp://127.0.0.1:9"), stop=Stop()):
             pass
